@@ -1,0 +1,73 @@
+package policy
+
+import "github.com/pgbulkhead/bulkhead/parser"
+
+// Action is what happens to a message.
+type Action uint8
+
+// The actions.
+const (
+	Allow   Action = iota
+	Observe        // a rule was violated, its mode is observe: recorded and forwarded
+	Block
+)
+
+// Decision is the outcome of the rules for one message, the single source of
+// the client's error, the blocked-query record and the span event. It holds
+// no literal, parameter value or token.
+type Decision struct {
+	Action   Action
+	Rule     string // "G203"; "" if allowed
+	Title    string // of the rule
+	Reason   string // what in this message violates it; names objects, never values
+	Hint     string // what to do instead
+	SQLState string // 42501, 42601, 54000, 54001, 0A000
+	Message  string // primary message for the client
+	Position int    // 1-based character position in the text for 42601, else 0
+}
+
+// Protocol is the way a text or message came in.
+type Protocol uint8
+
+// The ways, as the blocked-query record spells them.
+const (
+	Simple Protocol = iota
+	Extended
+	Fastpath
+	Startup
+	Copy
+)
+
+// Inspection is what is known of one SQL text. It does not depend on the
+// tenant, is shared between sessions and never changes, so it can be cached.
+// The check against the tenant's own org is Inspection.ForOrg.
+type Inspection struct {
+	// Decision is the outcome of all rules that do not depend on the tenant.
+	Decision Decision
+	// Effects says what the text does to the state of a session.
+	Effects parser.Effects
+	// OrgParams are the parameters (1-based, ascending) that meet a tenant
+	// column; Bind values for them are checked with Engine.CheckParam.
+	OrgParams []int
+
+	// For records and spans.
+	Kind        string   // of the first or the offending statement: "SELECT"
+	Collection  string   // its first relation, "" if none
+	Relations   []string // of all statements, sorted, without duplicates; same for the next two
+	Functions   []string
+	Settings    []string
+	Text        Redacted // constants replaced by $n; "" if the text could not be parsed or bounded
+	Fingerprint string   // set if Decision is not Allow
+
+	orgConstants []orgConstant
+	cacheable    bool
+}
+
+// Redacted is SQL text without literals: the only form in which SQL may be
+// logged, traced or recorded.
+type Redacted string
+
+type orgConstant struct {
+	column, value string
+	write         bool
+}
