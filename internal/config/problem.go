@@ -12,6 +12,8 @@ type Problem struct {
 	Key   string // dotted path, "" for the file as a whole
 	What  string // what is wrong
 	Todo  string // what to do
+
+	line int // for sorting; 0 if it has none
 }
 
 // String returns the problem as one line.
@@ -96,6 +98,10 @@ func (o origins) find(key string) origin {
 // name of a variable, or the nearest enclosing section. For messages of those
 // who find a problem only later, such as an unknown rule id.
 func (c *Config) Origin(key string) string { return c.origins.find(key).String() }
+
+// line returns the line of a key, or of the nearest section around it; 0 if
+// it came from a variable or is in no file.
+func (o origins) line(key string) int { return o.find(key).line }
 
 // Given reports whether the file or a variable sets the key.
 func (c *Config) Given(key string) bool {
