@@ -26,6 +26,18 @@ type Decision struct {
 	Position int    // 1-based character position in the text for 42601, else 0
 }
 
+// String is the action as the blocked-query record spells it, or "allowed".
+func (a Action) String() string {
+	switch a {
+	case Observe:
+		return "observed"
+	case Block:
+		return "blocked"
+	default:
+		return "allowed"
+	}
+}
+
 // Protocol is the way a text or message came in.
 type Protocol uint8
 
@@ -60,6 +72,9 @@ type Inspection struct {
 	Fingerprint string   // set if Decision is not Allow
 
 	orgConstants []orgConstant
+	source       string // the exact text: the key in the cache
+	known        *known // what it was judged by
+	unknown      bool   // it names what the catalogue did not know
 	cacheable    bool
 }
 

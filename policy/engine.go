@@ -1,0 +1,72 @@
+package policy
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+)
+
+// Engine runs the rules. It is safe for several goroutines.
+type Engine struct {
+	// immutable
+	options *compiledOptions
+	rules   []Rule
+	lookup  *lookup // its fetch is nil if there is none
+
+	known atomic.Pointer[known]
+	cache *cache
+}
+
+// New makes an Engine. It fails if the options name a rule, a mode or an org
+// type that does not exist.
+func New(o Options) (*Engine, error) {
+	c, err := compile(o)
+	if err != nil {
+		return nil, err
+	}
+	entries := o.CacheEntries
+	if entries == 0 {
+		entries = defaultCacheEntries
+	}
+	e := &Engine{
+		options: c,
+		rules:   c.rules,
+		lookup:  &lookup{fetch: o.Lookup, now: time.Now},
+		cache:   newCache(entries),
+	}
+	e.known.Store(newKnown(o.Catalog, c))
+	return e, nil
+}
+
+// SetCatalog replaces the snapshot and drops all cached decisions. A nil
+// catalogue makes every name that is not PostgreSQL's own unknown.
+func (e *Engine) SetCatalog(c *Catalog) {
+	e.known.Store(newKnown(c, e.options))
+	e.cache.clear()
+}
+
+// Cached returns the inspection of a text that was inspected before. It does
+// not allocate and does not keep text. The protocol does not change what the
+// rules say; it is there so that it may.
+func (e *Engine) Cached(text []byte, _ Protocol) (*Inspection, bool) {
+	i, ok := e.cache.load(text)
+	if !ok || i.known != e.known.Load() {
+		return nil, false
+	}
+	return i, true
+}
+
+// Inspect guards, parses and judges a text, and keeps the outcome for Cached.
+// It may wait for a fresh snapshot of the catalogue until ctx ends; then what
+// is unknown is refused.
+func (e *Engine) Inspect(ctx context.Context, text string, _ Protocol) *Inspection {
+	i := e.inspect(text)
+	if i.unknown && e.lookup.fetch != nil && !e.lookup.fresh(i.known) {
+		e.lookup.refresh(ctx, e.SetCatalog)
+		i = e.inspect(text)
+	}
+	if i.cacheable {
+		e.cache.store(i)
+	}
+	return i
+}

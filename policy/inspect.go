@@ -1,0 +1,99 @@
+package policy
+
+import (
+	"github.com/pgbulkhead/bulkhead/parser"
+)
+
+// inspect guards, parses and judges a text with what is known now.
+func (e *Engine) inspect(text string) *Inspection {
+	k := e.known.Load()
+	i := &Inspection{source: text, known: k, cacheable: true}
+	batch, err := parser.Parse(text, e.options.parse)
+	if err != nil {
+		e.notUnderstood(i, err)
+		return i
+	}
+	i.describe(batch)
+	i.OrgParams, i.orgConstants = orgTerms(batch)
+	fresh := e.lookup.fresh(k)
+	for n := range batch.Statements {
+		s := &subject{batch: batch, statement: &batch.Statements[n], options: e.options, known: k, fresh: fresh}
+		d := e.judge(s)
+		if d.Action > i.Decision.Action {
+			i.Decision = d
+			i.Kind = s.statement.Kind.String()
+		}
+		i.unknown = i.unknown || s.unknown
+	}
+	i.finish(batch)
+	return i
+}
+
+// judge runs the rules over one statement. The first violation that blocks is
+// reported, else the first that is observed.
+func (e *Engine) judge(s *subject) Decision {
+	var observed Decision
+	for j := range e.rules {
+		r := &e.rules[j]
+		action := e.action(r.ID)
+		if r.check == nil || action == Allow || observed.Action == Observe && action == Observe || s.startup && !r.on(onStartup) {
+			continue
+		}
+		found := r.check(s)
+		if len(found) == 0 || e.allowedStatement(s, r.ID) {
+			continue
+		}
+		d := decide(r, action, found[0])
+		if action == Block {
+			return d
+		}
+		observed = d
+	}
+	return observed
+}
+
+// action says what a violation of a rule leads to.
+func (e *Engine) action(id string) Action {
+	switch e.options.modes[id] {
+	case RuleEnforce:
+		return Block
+	case RuleObserve:
+		return Observe
+	case RuleOff:
+		return Allow
+	}
+	if e.options.mode == ObserveMode {
+		return Observe
+	}
+	return Block
+}
+
+// decide makes the decision from a violation: the one source of the client's
+// error and of the record.
+func decide(r *Rule, action Action, v Violation) Decision {
+	d := Decision{
+		Action: action, Rule: r.ID, Title: r.Title, Reason: v.Reason, Hint: v.Hint,
+		SQLState: r.SQLState, Message: "refused by rule " + r.ID + ": " + r.Title,
+	}
+	if d.Hint == "" {
+		d.Hint = r.Remedy
+	}
+	if d.SQLState == "" {
+		d.SQLState = stateRefused
+	}
+	return d
+}
+
+// refuse is the decision of a rule that a method of Engine names.
+func (e *Engine) refuse(id, reason string) Decision {
+	action := e.action(id)
+	if action == Allow {
+		return Decision{}
+	}
+	for j := range e.rules {
+		if e.rules[j].ID == id {
+			return decide(&e.rules[j], action, Violation{Reason: reason})
+		}
+	}
+	panic("policy: no rule " + id) // a broken invariant: ids are constants of this package
+}

@@ -1,0 +1,66 @@
+package policy
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/pgbulkhead/bulkhead/parser"
+)
+
+// StartupParameter judges one parameter of a client's startup packet, or one
+// setting of its options, as the server would apply it: like SET. The caller
+// keeps user, database and options themselves to itself.
+func (e *Engine) StartupParameter(name, value string) Decision {
+	lower := strings.ToLower(name)
+	if lower == "replication" && !meansOff(value) {
+		return e.Replication()
+	}
+	if lower == "replication" {
+		return Decision{}
+	}
+	if !isSettingName(lower) {
+		return e.refuse("G101", "the name of a startup parameter is not the name of a setting")
+	}
+	statement := &parser.Statement{Settings: []parser.Setting{{Action: parser.SettingSet, Name: lower}}}
+	s := &subject{
+		batch: &parser.Batch{}, statement: statement, options: e.options, known: e.known.Load(),
+		startup: true, startupValue: value,
+	}
+	return e.judge(s)
+}
+
+// Replication is the decision on a connection that asks for replication. It
+// is Block even in observe mode: what follows is not SQL.
+func (e *Engine) Replication() Decision {
+	return decide(ruleByID("G102"), Block, Violation{Reason: "the startup packet asks for replication"})
+}
+
+// FunctionCall is the decision on a FunctionCall message for the function
+// with that oid.
+func (e *Engine) FunctionCall(oid uint32) Decision {
+	return e.refuse("G103", "FunctionCall of the function with oid "+strconv.FormatUint(uint64(oid), 10))
+}
+
+// isSettingName reports whether a name could be that of a setting: letters,
+// digits, underscores, dollar signs and dots (valid_custom_variable_name).
+func isSettingName(name string) bool {
+	for i := 0; i < len(name); i++ {
+		c := name[i]
+		if !('a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '_' || c == '.' || c == '$' || c >= 0x80) {
+			return false
+		}
+	}
+	return name != ""
+}
+
+// meansOff is the counterpart of meansOn.
+func meansOff(value string) bool {
+	switch strings.ToLower(value) {
+	case "0", "of", "off", "f", "fa", "fal", "fals", "false", "n", "no":
+		return true
+	}
+	return false
+}
+
+func (r *Rule) on(surface string) bool { return slices.Contains(r.Surfaces, surface) }
