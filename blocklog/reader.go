@@ -63,6 +63,13 @@ func Scan(path string, filter Filter, f func(*Record) error) (unreadable int, er
 	return unreadable, nil
 }
 
+// Read returns all records that filter chooses, oldest first. What it cannot
+// read it leaves out; Scan counts that.
+func Read(path string, filter Filter) ([]Record, error) {
+	records, _, err := Last(path, filter, 0)
+	return records, err
+}
+
 // Last returns the newest limit records that filter chooses, oldest first;
 // all of them if limit is 0.
 func Last(path string, filter Filter, limit int) (records []Record, unreadable int, err error) {

@@ -1,12 +1,17 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/pgbulkhead/bulkhead/blocklog"
 )
 
 // TestMain lets the scripts run this test binary as the command bulkhead.
@@ -18,8 +23,11 @@ func TestMain(m *testing.M) {
 // command `status N command...` runs a command that must end with exit code N.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
-		Dir:  "testdata",
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"status": scriptStatus},
+		Dir: "testdata",
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"status":    scriptStatus,
+			"samplelog": scriptSampleLog,
+		},
 	})
 }
 
@@ -41,4 +49,31 @@ func scriptStatus(ts *testscript.TestScript, neg bool, args []string) {
 	if got != want {
 		ts.Fatalf("exit code: got %d, want %d", got, want)
 	}
+}
+
+// scriptSampleLog implements the script command samplelog: six records of two
+// orgs, a minute apart, the last of which carries what an attacker would put
+// into fields of his choice.
+func scriptSampleLog(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: samplelog FILE")
+	}
+	w, err := blocklog.Open(blocklog.Options{File: ts.MkAbs(filepath.FromSlash(args[0]))})
+	ts.Check(err)
+	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	for i, r := range []blocklog.Record{
+		{Rule: "G201", Title: "tenant setting", Org: "acme", Subject: "alice", Statement: "SET app.org_id = $1", Fingerprint: "a1"},
+		{Rule: "G201", Title: "tenant setting", Org: "acme", Subject: "bob", Statement: "SET app.org_id = $1", Fingerprint: "a1"},
+		{Rule: "G301", Title: "role", Org: "globex", Subject: "carol", Statement: "SET ROLE $1", Fingerprint: "b2"},
+		{Rule: "G402", Title: "file access", Org: "globex", Subject: "carol", Statement: "SELECT pg_read_file($1)", Fingerprint: "c3", Decision: blocklog.Observed},
+		{Rule: "G701", Title: "not understood", Org: "acme", Subject: "alice", Reason: "syntax error"},
+		{Rule: "G201", Title: "tenant setting", Org: "<script>alert(1)</script>", Subject: "\x1b[2Jmallory|x", Statement: "SELECT \"a\u202eb\"", Fingerprint: "d4"},
+	} {
+		if r.Decision == "" {
+			r.Decision = blocklog.Blocked
+		}
+		r.Time = at.Add(time.Duration(i) * time.Minute)
+		w.Append(r)
+	}
+	ts.Check(w.Close(context.Background()))
 }
