@@ -19,8 +19,10 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"bulkhead": main})
 }
 
-// TestScripts runs testdata/*.txtar, each a session at the command line. The
-// command `status N command...` runs a command that must end with exit code N.
+// TestScripts runs testdata/*.txtar, each a session at the command line.
+// Beside testscript's own commands there are `status N command...`, for a
+// command that must end with exit code N, and `samplelog FILE`, which writes
+// a blocked-query log.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
