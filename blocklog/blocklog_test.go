@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -307,4 +308,19 @@ func FuzzRecord(f *testing.F) {
 			t.Fatalf("readEnd: %+v, %v", e, err)
 		}
 	})
+}
+
+// TestDocs_NameEveryField keeps docs/blocked-log.md complete.
+func TestDocs_NameEveryField(t *testing.T) {
+	doc, err := os.ReadFile("../docs/blocked-log.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	record := reflect.TypeFor[Record]()
+	for i := range record.NumField() {
+		name, _, _ := strings.Cut(record.Field(i).Tag.Get("json"), ",")
+		if !strings.Contains(string(doc), "`"+name+"`") {
+			t.Errorf("docs/blocked-log.md does not name the field %s", name)
+		}
+	}
 }

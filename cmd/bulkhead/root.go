@@ -27,6 +27,10 @@ Exit codes: 0 fine, 1 findings or refusal, 2 usage or configuration error,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
+		newServeCommand(),
+		newDemoCommand(),
+		newInspectCommand(),
+		newRulesCommand(),
 		newBlockedCommand(),
 		newVersionCommand(),
 	)
