@@ -1,0 +1,276 @@
+package proxy
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"net/netip"
+
+	"github.com/pgbulkhead/bulkhead/proxy/loop"
+)
+
+// loopState is what the sessions of one loop share. Owned by the loop.
+type loopState struct {
+	*loop.Loop
+	step    step
+	clients map[*clientLink]struct{}
+}
+
+// clientLink drives one Session: it gives it what the loop received and
+// carries out what it asks for. Owned by its loop.
+type clientLink struct {
+	srv  *Server
+	loop *loopState
+	conn *loop.Conn
+	sess *Session
+
+	timer     *loop.Timer
+	org       string // counted for limits.max_clients_per_org; "" not yet
+	key       cancelKey
+	connGone  bool // the socket is closed
+	finished  bool // the session is closed and forgotten
+	readPause bool
+	ctx       context.Context // ends with the session
+	stop      context.CancelFunc
+}
+
+// begin starts a turn of the session; finish must follow.
+func (c *clientLink) begin() *step {
+	st := &c.loop.step
+	st.now = c.loop.Now()
+	return st
+}
+
+// finish sends what the session wants sent, then does what it asked for.
+func (c *clientLink) finish(st *step, server *serverConn) {
+	if server == nil {
+		server = c.sess.sc
+	}
+	if len(st.toServer.pieces) > 0 && server != nil {
+		server.link.conn.WriteV(st.toServer.pieces)
+	}
+	if len(st.toClient.pieces) > 0 && !c.connGone {
+		c.conn.WriteV(st.toClient.pieces)
+	}
+	var few [4]request
+	requests := append(few[:0], st.requests...)
+	st.reset()
+	for _, r := range requests {
+		c.carryOut(r)
+	}
+	c.settle()
+}
+
+// settle brings reading, timers and registration in line with the session's
+// state.
+func (c *clientLink) settle() {
+	if c.finished {
+		return
+	}
+	if c.sess.phase == phaseClosed {
+		c.forget()
+		return
+	}
+	var link *serverLink
+	if c.sess.sc != nil {
+		link = c.sess.sc.link
+	}
+	if !c.connGone {
+		c.pauseReading(c.sess.paused() || link != nil && link.conn.Pending() > maxPendingOut)
+	}
+	if link != nil {
+		link.pauseReading(!c.connGone && c.conn.Pending() > maxPendingOut)
+	}
+	if at, _, _ := c.sess.nextDeadline(); at.IsZero() {
+		c.timer.Stop()
+	} else {
+		c.timer.Reset(at)
+	}
+}
+
+func (c *clientLink) pauseReading(pause bool) {
+	if pause == c.readPause {
+		return
+	}
+	c.readPause = pause
+	if pause {
+		c.conn.PauseReading()
+	} else {
+		c.conn.ResumeReading()
+	}
+}
+
+// Received implements loop.Handler.
+func (c *clientLink) Received(b []byte) {
+	st := c.begin()
+	sc := c.sess.sc
+	c.sess.clientBytes(st, b)
+	c.finish(st, sc)
+}
+
+// Drained implements loop.Handler.
+func (c *clientLink) Drained() { c.settle() }
+
+// Closed implements loop.Handler.
+func (c *clientLink) Closed(error) {
+	c.connGone = true
+	st := c.begin()
+	sc := c.sess.sc
+	c.sess.clientGone(st)
+	c.finish(st, sc)
+}
+
+// turn runs one event of the session.
+func (c *clientLink) turn(f func(st *step)) {
+	st := c.begin()
+	sc := c.sess.sc
+	f(st)
+	c.finish(st, sc)
+}
+
+// later runs one event of the session from another goroutine.
+func (c *clientLink) later(f func(st *step)) {
+	c.loop.Post(func() {
+		if !c.finished {
+			c.turn(f)
+		}
+	})
+}
+
+func (c *clientLink) tick() {
+	if !c.finished {
+		c.turn(c.sess.tick)
+	}
+}
+
+func (c *clientLink) carryOut(r request) {
+	switch r := r.(type) {
+	case startTLS:
+		c.startTLS(r.early)
+	case verifyToken:
+		c.srv.background(func() {
+			id, err := c.srv.opts.Verifier.Verify(c.ctx, r.token)
+			c.later(func(st *step) { c.sess.tokenVerified(st, id, err) })
+		})
+	case inspectText:
+		c.srv.background(func() {
+			ins := c.sess.engine.Inspect(c.ctx, r.text, protocolOf(r.extended))
+			c.later(func(st *step) { c.sess.inspectionDone(st, ins) })
+		})
+	case borrowServer:
+		c.borrow()
+	case returnServer:
+		r.sc.link.giveBack(r.clean)
+	case registerKey:
+		c.key = r.key
+		c.srv.cancels.put(r.key, c)
+	case cancelQuery:
+		c.cancelQuery(r.key)
+	case cancelOwn:
+		c.cancelRunning(func() {})
+	case closeClient:
+		c.close()
+	}
+}
+
+func (c *clientLink) close() {
+	if !c.connGone {
+		c.connGone = true
+		c.conn.CloseWhenDrained()
+	}
+}
+
+// forget takes a closed session out of all registers.
+func (c *clientLink) forget() {
+	if c.finished {
+		return
+	}
+	c.finished = true
+	c.timer.Stop()
+	c.stop()
+	if c.key.secret != "" {
+		c.srv.cancels.remove(c.key)
+	}
+	if c.sess.context != nil {
+		c.srv.pool.withdraw(c, c.sess.context.Org)
+	}
+	delete(c.loop.clients, c)
+	c.srv.clientEnded(c)
+}
+
+func (c *clientLink) startTLS(early []byte) {
+	c.conn.StartTLS(c.srv.opts.TLS.config(), early, func(state tls.ConnectionState, err error) {
+		c.turn(func(st *step) { c.sess.tlsDone(st, state.NegotiatedProtocol, err) })
+	})
+}
+
+func (c *clientLink) borrow() {
+	if c.finished {
+		return
+	}
+	if c.org == "" {
+		if !c.srv.admitOrg(c.sess.context.Org) {
+			c.turn(func(st *step) { c.sess.serverBorrowed(st, nil, &errTooManyOrgClients) })
+			return
+		}
+		c.org = c.sess.context.Org
+	}
+	link := c.srv.pool.borrow(&waiter{
+		client: c,
+		key:    c.sess.key,
+		label:  c.sess.context.Label,
+		params: c.sess.startup.settings,
+	})
+	if link != nil {
+		link.lend(&waiter{client: c, key: c.sess.key}, c.loop)
+	}
+}
+
+// cancelQuery passes a CancelRequest on, and closes this connection when the
+// server has got it: clients wait for that.
+func (c *clientLink) cancelQuery(wire string) {
+	target := c.srv.cancels.find(wire)
+	if target == nil {
+		c.close()
+		return
+	}
+	done := func() { c.loop.Post(c.close) }
+	target.loop.Post(func() { target.cancelRunning(done) })
+}
+
+// cancelRunning cancels what runs for this session, and nothing that runs
+// later for another.
+func (c *clientLink) cancelRunning(done func()) {
+	sc := c.sess.sc
+	if c.finished || sc == nil || sc.owed.len() == 0 {
+		done()
+		return
+	}
+	link := sc.link
+	link.cancelling++
+	c.srv.background(func() {
+		ctx, stop := context.WithTimeout(c.srv.ctx, cancelTimeout)
+		defer stop()
+		if err := sc.cancel(ctx); err != nil {
+			c.srv.log.Warn("cancel request failed", "server_pid", sc.pid, "error", err)
+		}
+		link.loop.Post(link.cancelled)
+		done()
+	})
+}
+
+// peerOf describes the client's end.
+func peerOf(conn *loop.Conn) peer {
+	if conn.Unix() {
+		return peer{addr: "unix", local: true}
+	}
+	p := peer{addr: conn.RemoteAddr().String()}
+	if a, ok := conn.RemoteAddr().(*net.TCPAddr); ok {
+		ip, _ := netip.AddrFromSlice(a.IP)
+		p.throttle = ip.Unmap()
+		p.local = p.throttle.IsLoopback()
+	}
+	return p
+}
+
+type throttleKey = netip.Addr

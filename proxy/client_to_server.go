@@ -1,0 +1,315 @@
+package proxy
+
+import (
+	"bytes"
+	"encoding/binary"
+
+	"github.com/pgbulkhead/bulkhead/policy"
+)
+
+// clientMessage handles the message at the start of b, or the next part of
+// one that is passed through. It returns how many bytes of b it has used; 0
+// means that it needs more of the message, or that the session waits.
+func (s *Session) clientMessage(st *step, b []byte) int {
+	if s.in.rest > 0 {
+		n := min(s.in.rest, len(b))
+		if !s.in.drop {
+			st.toServer.forward(b[:n])
+		}
+		s.in.rest -= n
+		return n
+	}
+	if len(b) < 5 {
+		return 0
+	}
+	size := int(binary.BigEndian.Uint32(b[1:])) + 1
+	if size < 5 || size > maxMessage {
+		return s.violation(st, len(b))
+	}
+	switch b[0] {
+	case 'Q', 'P':
+		return s.textMessage(st, b, size)
+	case 'B':
+		return s.bindMessage(st, b, size)
+	case 'D', 'C', 'E':
+		return s.namedMessage(st, b, size)
+	case 'S', 'H':
+		return s.syncMessage(st, b, size)
+	case 'd', 'c', 'f':
+		return s.copyMessage(st, b, size)
+	case 'F':
+		return s.functionCall(st, b, size)
+	case 'X':
+		s.terminate(st)
+		return len(b)
+	default:
+		// Among them the messages that belong to authentication ('p').
+		return s.violation(st, len(b))
+	}
+}
+
+// maxMessage is the largest message that PostgreSQL takes (MaxAllocSize).
+const maxMessage = 1<<30 - 1
+
+// violation ends the session: what follows cannot be framed or has no meaning
+// in this phase.
+func (s *Session) violation(st *step, n int) int {
+	s.end(st, endProtocol, &errProtocol)
+	return n
+}
+
+// serverNeeded makes sure that there is a server connection, or asks for one;
+// then the message stays where it is until it has come.
+func (s *Session) serverNeeded(st *step) bool {
+	switch {
+	case s.sc == nil:
+		s.wait = waitServer
+		s.borrow(st)
+		return false
+	case s.sc.owed.len() >= maxOwed:
+		s.wait = waitReplies
+		return false
+	}
+	return true
+}
+
+// boundary checks the identity where a transaction may begin.
+func (s *Session) boundary(st *step) bool {
+	if s.sc != nil && !s.sc.idle() {
+		return true
+	}
+	if s.env.opts.Verifier.Valid(s.identity) == nil {
+		return true
+	}
+	s.end(st, endExpired, &errExpired)
+	return false
+}
+
+// send forwards a whole message and notes what is owed for it.
+func (s *Session) send(st *step, msg []byte, o owed) {
+	s.sc.owed.push(o)
+	st.toServer.forward(msg)
+}
+
+// textMessage handles Query and Parse: the messages that carry SQL.
+func (s *Session) textMessage(st *step, b []byte, size int) int {
+	if !s.boundary(st) {
+		return len(b)
+	}
+	extended := b[0] == 'P'
+	if s.skipping {
+		return s.skip(b, size)
+	}
+	if size > s.env.opts.Limits.MaxStatementBytes+maxBindNames {
+		d := s.engine.TooLarge()
+		return s.refuseStream(st, b, size, &d, protocolOf(extended))
+	}
+	if len(b) < size {
+		return 0
+	}
+	msg := b[:size]
+	name, text, ok := splitText(msg)
+	if !ok {
+		e := errMessageFormat
+		return s.refuseMalformed(st, msg, e)
+	}
+	ins := s.inspect(st, text, extended)
+	if ins == nil {
+		return 0 // it waits
+	}
+	d := ins.ForOrg(s.engine, s.context.Org)
+	if d.Action != policy.Block && !s.serverNeeded(st) {
+		s.inspected = ins
+		return 0
+	}
+	if d.Action != policy.Allow {
+		s.record(st, d, ins, protocolOf(extended), text)
+	}
+	if d.Action == policy.Block {
+		return s.refuse(st, msg, &d)
+	}
+	if extended {
+		s.sendParse(st, msg, name, text, ins)
+	} else {
+		s.sendQuery(st, msg, text, ins)
+	}
+	return size
+}
+
+func protocolOf(extended bool) policy.Protocol {
+	if extended {
+		return policy.Extended
+	}
+	return policy.Simple
+}
+
+// splitText returns the SQL text of a Query or Parse, without its NUL, and
+// the name of the prepared statement. What the server would find malformed is
+// not ok.
+func splitText(msg []byte) (name, text []byte, ok bool) {
+	body := msg[5:]
+	if msg[0] == 'Q' {
+		i := bytes.IndexByte(body, 0)
+		return nil, body[:max(i, 0)], i >= 0 && i == len(body)-1
+	}
+	name, rest, ok := bytes.Cut(body, []byte{0})
+	if !ok {
+		return nil, nil, false
+	}
+	text, types, ok := bytes.Cut(rest, []byte{0})
+	if !ok || len(types) < 2 || len(types) != 2+4*int(binary.BigEndian.Uint16(types)) {
+		return nil, nil, false
+	}
+	return name, text, true
+}
+
+func (s *Session) sendQuery(st *step, msg, text []byte, ins *policy.Inspection) {
+	if s.sc.unsynced {
+		// An extended query was left without Sync. PostgreSQL 18 may then
+		// fail a statement that comes later (shared attacks, last fact).
+		s.sc.doubtful("a Query came before the Sync of an extended query")
+	}
+	s.forgetUnnamed() // a simple Query destroys the unnamed statement
+	s.note(ins)
+	o := owed{kind: owedQuery, inspection: ins, start: st.now.UnixNano()}
+	if s.env.tracing() {
+		o.parent = parentOf(text)
+	}
+	s.send(st, msg, o)
+	if s.resetsLabel(ins) {
+		s.relabel, s.wait = true, waitReset
+	}
+}
+
+func (s *Session) sendParse(st *step, msg, name, text []byte, ins *policy.Inspection) {
+	if !s.define(string(name), ins, text) {
+		s.refuseWith(st, msg, errStatements)
+		return
+	}
+	s.sc.unsynced = true
+	s.send(st, msg, owed{kind: owedParse, inspection: ins})
+}
+
+// namedMessage handles Describe, Close and Execute.
+func (s *Session) namedMessage(st *step, b []byte, size int) int {
+	if size > maxNamedMessage {
+		return s.violation(st, len(b))
+	}
+	if len(b) < size {
+		return 0
+	}
+	if s.skipping {
+		return size
+	}
+	if !s.boundary(st) {
+		return len(b)
+	}
+	if !s.serverNeeded(st) {
+		return 0
+	}
+	msg := b[:size]
+	s.sc.unsynced = true
+	o := owed{kind: owedDescribe}
+	switch b[0] {
+	case 'C':
+		o.kind = owedClose
+		s.closeNamed(msg[5:])
+	case 'E':
+		o = s.executed(st, msg[5:])
+	case 'D':
+		if s.unknownUnnamed(msg[5:]) {
+			s.refuseWith(st, msg, errUnnamedGone)
+			return size
+		}
+	}
+	s.send(st, msg, o)
+	return size
+}
+
+// syncMessage handles Sync and Flush.
+func (s *Session) syncMessage(st *step, b []byte, size int) int {
+	if size != 5 {
+		return s.violation(st, len(b))
+	}
+	flush := b[0] == 'H'
+	switch {
+	case flush && (s.skipping || s.sc == nil):
+		return size
+	case s.skipping || s.sc == nil:
+		s.skipping = false
+		st.toClient.add(readyForQuery(st.toClient.grow(), txIdle))
+		return size
+	case flush:
+		st.toServer.forward(b[:size])
+		return size
+	case s.sc.copying == copyIn:
+		// The server's COPY reads and ignores it.
+		s.sc.syncInCopy = true
+		st.toServer.forward(b[:size])
+		return size
+	}
+	if !s.serverNeeded(st) {
+		return 0
+	}
+	s.sc.unsynced = false
+	s.synced()
+	s.send(st, b[:size], owed{kind: owedSync})
+	if s.relabel {
+		s.wait = waitReset
+	}
+	return size
+}
+
+// copyMessage handles CopyData, CopyDone and CopyFail. Outside of a COPY the
+// server ignores them.
+func (s *Session) copyMessage(st *step, b []byte, size int) int {
+	drop := s.sc == nil
+	if b[0] != 'd' && !drop {
+		if s.sc.copying == copyIn {
+			s.sc.copying = copyNone
+		} else {
+			s.sc.owed.push(owed{kind: owedCopyEnd})
+		}
+	}
+	n := min(size, len(b))
+	if !drop {
+		st.toServer.forward(b[:n])
+	}
+	s.in.rest, s.in.drop = size-n, drop
+	return n
+}
+
+// functionCall refuses FunctionCall: it calls any function by its OID,
+// without SQL that could be inspected.
+func (s *Session) functionCall(st *step, b []byte, size int) int {
+	if s.skipping {
+		return s.skip(b, size)
+	}
+	var oid uint32
+	if len(b) < 9 && size >= 9 {
+		return 0
+	}
+	if size >= 9 {
+		oid = binary.BigEndian.Uint32(b[5:])
+	}
+	d := s.engine.FunctionCall(oid)
+	return s.refuseStream(st, b, size, &d, policy.Fastpath)
+}
+
+// terminate: the client leaves in order. What it sent before is carried out.
+func (s *Session) terminate(st *step) {
+	if s.sc == nil || s.sc.owed.len() == 0 {
+		s.leave(st, endClientLeft)
+		st.ask(closeClient{})
+		return
+	}
+	s.phase = phaseDraining
+}
+
+// skip drops a message of any size, as the server does after an error until
+// the Sync.
+func (s *Session) skip(b []byte, size int) int {
+	n := min(size, len(b))
+	s.in.rest, s.in.drop = size-n, true
+	return n
+}

@@ -1,0 +1,58 @@
+// Package proxy is Bulkhead's data path: it stands between clients and a
+// PostgreSQL server, and lets through what a tenant may do.
+//
+// A [Session] is the state machine of one client connection. It does no I/O:
+// it is given bytes, events and times, and answers with a step, which holds
+// bytes for either side and requests (dial, verify a token, inspect a large
+// text). A driver carries the step out. The drivers are event loops (package
+// loop); one loop owns a session and its server connection at a time, so
+// there are no locks on the data path.
+//
+//	client                    Session                       server
+//	  | SSLRequest, TLS          |                             |
+//	  | StartupMessage           |  prelude, startup           |
+//	  |------------------------->|                             |
+//	  | AuthenticationCleartext  |                             |
+//	  |<-------------------------|                             |
+//	  | token                    |  verify, tenant, pool key   |
+//	  |------------------------->|                             |
+//	  |                          |  borrow: StartupMessage     |
+//	  |                          |  with the tenant context    |
+//	  |                          |---------------------------->|
+//	  | ParameterStatus, key, Z  |                             |
+//	  |<-------------------------|                             |
+//	  | Query                    |  inspect: parser -> policy  |
+//	  |------------------------->|  allowed: unchanged         |
+//	  |                          |---------------------------->|
+//	  |                          |  refused: a text that fails |
+//	  |                          |---------------------------->|
+//	  |                          |  pipeline: forward, swallow |
+//	  |                          |  or replace the reply       |
+//	  |<-------------------------|<----------------------------|
+//
+// Who owns what: a loop owns its sessions and the server connections that are
+// on it; the pool (guarded by a mutex) owns idle server connections; a server
+// connection owns the ordered queue of replies that it owes (pipeline), which
+// outlives the session that asked for them.
+//
+// Files in reading order:
+//
+//	server            listeners, loops, admission, drain
+//	session           phases, what a session does with bytes, events and times
+//	startup           prelude, StartupMessage, options
+//	authenticate      token as password, OAUTHBEARER, token file
+//	attach            database, startup parameters, server connection, label
+//	server_conn       state of a server connection
+//	dial, server_link logging in; lending, cleaning, closing
+//	pool, pool_key    which connections are alike, limits, waiting
+//	client_to_server  one client message at a time
+//	inspect, refuse   decision; what takes the place of a refused message
+//	pipeline          replies owed, in order
+//	server_to_client  one server message at a time
+//	replies           what a reply means for the session
+//	prepared          statements and portals, pins, Bind parameters
+//	cancel            cancel keys
+//	errors, limits    every text a client reads; every bound
+//	observe           metrics and spans
+//	step, client_link what a turn yields, and how the driver carries it out
+package proxy

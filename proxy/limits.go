@@ -1,0 +1,55 @@
+package proxy
+
+import "time"
+
+// Limits on what a peer can make Bulkhead hold or wait for. Zero durations
+// mean no limit.
+type Limits struct {
+	MaxClients         int           // sessions at a time
+	MaxClientsPerOrg   int           // sessions of one org at a time
+	AuthTimeout        time.Duration // from accept to the end of authentication
+	MaxStatementBytes  int           // of the text of one Query or Parse
+	MaxTokenBytes      int           // of a token
+	ClientIdle         time.Duration // without a transaction and without a message
+	IdleInTransaction  time.Duration // in a transaction, waiting for the client
+	StatementTimeout   time.Duration // default statement_timeout, which a tenant can lower but not raise
+	QueueTimeout       time.Duration // waiting for a server connection
+	ServerResetTimeout time.Duration // cleaning a server connection
+}
+
+// Fixed bounds. What arrives before authentication is small in any honest
+// client; PostgreSQL itself takes startup packets of at most 10,000 bytes.
+const (
+	maxStartupPacket = 10000
+	maxPreludeCode   = 1 << 12 // CancelRequest of 3.2 carries up to 256 bytes of key
+
+	// maxNamedMessage bounds Describe, Execute and Close, which carry a name
+	// and little else (PQ_SMALL_MESSAGE_LIMIT of the server).
+	maxNamedMessage = 10000
+	// maxBindNames bounds the two names at the start of a Bind.
+	maxBindNames = 2 * maxNamedMessage
+	// maxHeldBind bounds a Bind whose parameters must be read before any of
+	// it is forwarded, because one of them meets a tenant column.
+	maxHeldBind = 16 << 20
+	// maxErrorResponse bounds an ErrorResponse that is read as a whole.
+	maxErrorResponse = 64 << 10
+	// maxParameterStatus bounds a ParameterStatus.
+	maxParameterStatus = 16 << 10
+	// maxOwed bounds the replies owed on one server connection; the client
+	// is not read until there are fewer.
+	maxOwed = 64 << 10
+	// maxStatements bounds the prepared statements of one session.
+	maxStatements = 100_000
+	// inlineInspect is the size of text up to which a parse may run on the
+	// loop: larger ones would delay every neighbour.
+	inlineInspect = 8 << 10
+	// statementGrace is how much later than the server's own
+	// statement_timeout Bulkhead cancels a statement whose client has raised
+	// it.
+	statementGrace = 200 * time.Millisecond
+	// maxKeptScratch is the largest buffer that is kept between steps.
+	maxKeptScratch = 64 << 10
+	// maxPendingOut is how much may wait for a slow socket before the other
+	// side is no longer read.
+	maxPendingOut = 256 << 10
+)

@@ -1,0 +1,66 @@
+package proxy
+
+import (
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/pgbulkhead/bulkhead/tenant"
+)
+
+// poolKey names server connections that are alike: logged in for the same
+// org's context, database and startup parameters. RESET ALL and DISCARD ALL
+// return such a connection to exactly these.
+type poolKey struct {
+	org string
+	// start identifies context, database and parameters.
+	start string
+}
+
+func makeKey(c *tenant.Context, p *startupParams) poolKey {
+	var b strings.Builder
+	write := func(s string) {
+		b.WriteString(strconv.Itoa(len(s)))
+		b.WriteByte(':')
+		b.WriteString(s)
+	}
+	write(c.Key)
+	write(p.database)
+	for _, s := range p.settings {
+		write(s.name)
+		write(s.value)
+	}
+	return poolKey{org: c.Org, start: b.String()}
+}
+
+// recentParams remembers the parameter statuses that the server reported for
+// a key, so that a session in transaction pooling can start without a server
+// connection. It is bounded: what falls out is learnt again.
+type recentParams struct {
+	mu   sync.Mutex
+	keys map[poolKey]map[string]string
+}
+
+const maxRecentParams = 4096
+
+func (r *recentParams) get(k poolKey) map[string]string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.keys[k]
+}
+
+func (r *recentParams) put(k poolKey, params map[string]string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, ok := r.keys[k]; ok {
+		return
+	}
+	if len(r.keys) >= maxRecentParams {
+		clear(r.keys)
+	}
+	fixed := make(map[string]string, len(params))
+	for n, v := range params {
+		fixed[n] = v
+	}
+	r.keys[k] = fixed
+}

@@ -1,0 +1,352 @@
+package proxy
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/pgbulkhead/bulkhead/auth"
+	"github.com/pgbulkhead/bulkhead/blocklog"
+	"github.com/pgbulkhead/bulkhead/policy"
+	"github.com/pgbulkhead/bulkhead/proxy/loop"
+	"github.com/pgbulkhead/bulkhead/tenant"
+)
+
+// Options configure a Server. All fields are immutable once it is made.
+type Options struct {
+	Listen []string // "host:port" or "unix:/path"
+	TLS    TLSOptions
+	Server ServerOptions
+	Pool   PoolOptions
+	Limits Limits
+
+	Verifier *auth.Verifier
+	Throttle *auth.Throttle
+	// TokenSource, if set, gives the identity of clients that need no token.
+	TokenSource *auth.TokenSource
+	// OAuthBearer asks for the token by SASL OAUTHBEARER instead of as a
+	// password. OAuthFailure is the discovery document sent to a client that
+	// has no token yet.
+	OAuthBearer  bool
+	OAuthFailure []byte
+
+	Resolver *tenant.Resolver
+	// Engines judge statements, by the name of the database: each knows one
+	// catalogue. They are the databases that a client may name.
+	Engines    map[string]*policy.Engine
+	BlockedLog *blocklog.Writer
+
+	Tracer trace.Tracer // nil: tracing is off
+	// SlowQuery is the duration from which a statement is logged; 0: never.
+	SlowQuery time.Duration
+	Logger    *slog.Logger
+	Loops     int    // event loops; 0: from the number of processors
+	Driver    string // of the loops; "" is the platform's best
+}
+
+// TLSMode is how a listener treats TLS.
+type TLSMode uint8
+
+// The modes, as client_tls.mode names them.
+const (
+	TLSDisable TLSMode = iota
+	TLSPrefer
+	TLSRequire
+	TLSVerifyClient
+)
+
+// TLSOptions configure TLS towards clients.
+type TLSOptions struct {
+	Mode TLSMode
+	// Config returns the configuration in force, with the certificate that is
+	// on disk now. nil: TLS is not available.
+	Config func() *tls.Config
+	// AllowPlaintextToken accepts a token over an unencrypted connection
+	// that does not come over loopback or a unix socket.
+	AllowPlaintextToken bool
+}
+
+func (o *TLSOptions) available() bool { return o.Mode != TLSDisable && o.Config != nil }
+
+func (o *TLSOptions) required() bool { return o.Mode == TLSRequire || o.Mode == TLSVerifyClient }
+
+func (o *TLSOptions) config() *tls.Config { return o.Config() }
+
+// Server accepts clients and lends them server connections.
+type Server struct {
+	opts    *Options
+	env     *environment
+	log     *slog.Logger
+	metrics *metrics
+	pool    *pool
+	loops   []*loopState
+	cancels cancelRegistry
+	nextID  atomic.Uint64
+
+	listeners []net.Listener
+	stops     []func()
+
+	ctx     context.Context
+	stop    context.CancelFunc
+	workers chan struct{} // verifications and large parses at a time
+	dialers chan struct{}
+	dialing sync.WaitGroup
+
+	mu       sync.Mutex // guards what follows
+	clients  int
+	orgs     map[string]int
+	draining bool
+	drained  chan struct{} // closed when draining and no client is left
+	allGone  sync.Once
+}
+
+// New makes a server and binds its listeners. Run serves.
+func New(o Options) (*Server, error) {
+	s := &Server{
+		opts:    &o,
+		log:     o.Logger,
+		orgs:    make(map[string]int),
+		cancels: cancelRegistry{keys: make(map[string]*clientLink)},
+		workers: make(chan struct{}, max(4, 2*runtime.GOMAXPROCS(0))),
+		dialers: make(chan struct{}, max(1, o.Server.Dialers)),
+		drained: make(chan struct{}),
+	}
+	s.pool = newPool(o.Pool)
+	s.pool.dial = s.dial
+	s.metrics = newMetrics(s)
+	s.env = &environment{
+		opts: &o, log: o.Logger, metrics: s.metrics,
+		recent: &recentParams{keys: make(map[poolKey]map[string]string)},
+	}
+	for range loopCount(o.Loops) {
+		l, err := loop.New(loop.Options{Driver: o.Driver, Logger: o.Logger})
+		if err != nil {
+			return nil, fmt.Errorf("make event loop: %w", err)
+		}
+		s.loops = append(s.loops, &loopState{Loop: l, clients: make(map[*clientLink]struct{})})
+	}
+	for _, addr := range o.Listen {
+		ln, err := listen(addr)
+		if err != nil {
+			s.closeListeners()
+			return nil, fmt.Errorf("listen on %s: %w", addr, err)
+		}
+		s.listeners = append(s.listeners, ln)
+	}
+	return s, nil
+}
+
+// loopCount leaves a processor to the server and the Go runtime: a loop keeps
+// one busy.
+func loopCount(n int) int {
+	if n > 0 {
+		return n
+	}
+	return max(1, min(8, runtime.GOMAXPROCS(0)/2))
+}
+
+func listen(addr string) (net.Listener, error) {
+	path, unix := strings.CutPrefix(addr, "unix:")
+	if !unix {
+		return net.Listen("tcp", addr)
+	}
+	if c, err := net.Dial("unix", path); err == nil {
+		c.Close()
+		return nil, errors.New("another process listens there")
+	}
+	if info, err := os.Lstat(path); err == nil && info.Mode()&os.ModeSocket != 0 {
+		os.Remove(path) // left by a process that died
+	}
+	return net.Listen("unix", path)
+}
+
+// Addresses returns where the server listens, in the order of Options.Listen.
+func (s *Server) Addresses() []net.Addr {
+	var out []net.Addr
+	for _, ln := range s.listeners {
+		out = append(out, ln.Addr())
+	}
+	return out
+}
+
+// Run serves until ctx ends, then closes what is open at once. To end in
+// order, call Drain first.
+func (s *Server) Run(ctx context.Context) error {
+	s.ctx, s.stop = context.WithCancel(ctx)
+	defer s.stop()
+	s.pool.start(s.loops[0])
+	errs := make(chan error, len(s.loops))
+	for _, l := range s.loops {
+		go func() { errs <- l.Run() }()
+	}
+	for _, l := range s.loops {
+		for _, ln := range s.listeners {
+			stop, err := l.Listen(ln, func(c *loop.Conn) { s.accept(l, c) })
+			if err != nil {
+				return fmt.Errorf("accept on %s: %w", ln.Addr(), err)
+			}
+			s.stops = append(s.stops, stop)
+		}
+	}
+	<-s.ctx.Done()
+	s.closeListeners()
+	s.dialing.Wait()
+	for _, l := range s.loops {
+		l.Stop()
+	}
+	var err error
+	for range s.loops {
+		err = errors.Join(err, <-errs)
+	}
+	return err
+}
+
+func (s *Server) closeListeners() {
+	for _, ln := range s.listeners {
+		ln.Close()
+	}
+}
+
+// Drain accepts no more clients, ends each session at its next transaction
+// boundary, and returns when all are gone or ctx ends.
+func (s *Server) Drain(ctx context.Context) error {
+	s.mu.Lock()
+	s.draining = true
+	none := s.clients == 0
+	s.mu.Unlock()
+	for _, stop := range s.stops {
+		stop()
+	}
+	s.closeListeners()
+	for _, l := range s.loops {
+		l.Post(func() {
+			for c := range l.clients {
+				c.turn(c.sess.drain)
+			}
+		})
+	}
+	if !none {
+		select {
+		case <-s.drained:
+		case <-ctx.Done():
+			return fmt.Errorf("sessions are still in a transaction: %w", ctx.Err())
+		}
+	}
+	s.pool.shut()
+	return nil
+}
+
+// Draining reports whether Drain has been called.
+func (s *Server) Draining() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.draining
+}
+
+// accept starts a session on a new connection.
+func (s *Server) accept(l *loopState, conn *loop.Conn) {
+	c := &clientLink{srv: s, loop: l, conn: conn}
+	c.ctx, c.stop = context.WithCancel(s.ctx)
+	c.sess = newSession(s.env, s.nextID.Add(1), peerOf(conn), l.Now())
+	c.timer = l.NewTimer(c.tick)
+	conn.SetHandler(c)
+	l.clients[c] = struct{}{}
+	refused := s.admit()
+	if refused != nil {
+		c.turn(func(st *step) { c.sess.end(st, endRefused, refused) })
+		return
+	}
+	c.settle()
+}
+
+// admit counts a client, or says why it may not come in.
+func (s *Server) admit() *clientError {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.clients++
+	switch {
+	case s.draining:
+		return &errDraining
+	case s.clients > s.opts.Limits.MaxClients:
+		return &errTooManyClients
+	}
+	return nil
+}
+
+// admitOrg counts a client of org; false if there are too many.
+func (s *Server) admitOrg(org string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.orgs[org] >= s.opts.Limits.MaxClientsPerOrg {
+		return false
+	}
+	s.orgs[org]++
+	return true
+}
+
+func (s *Server) clientEnded(c *clientLink) {
+	s.metrics.sessionEnded(c.sess.reason)
+	s.log.Debug("session ended", "session", c.sess.id, "client_addr", c.sess.client.addr, "reason", c.sess.reason)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.clients--
+	if c.org != "" {
+		if s.orgs[c.org]--; s.orgs[c.org] == 0 {
+			delete(s.orgs, c.org)
+		}
+	}
+	if s.draining && s.clients == 0 {
+		s.allGone.Do(func() { close(s.drained) })
+	}
+}
+
+// background runs work that takes long, a bounded number at a time.
+func (s *Server) background(f func()) {
+	go func() {
+		s.workers <- struct{}{}
+		defer func() { <-s.workers }()
+		f()
+	}()
+}
+
+// watch is called for each new server connection.
+func (s *Server) watch(l *serverLink) {
+	s.log.Debug("server connection opened", "server_pid", l.sc.pid)
+}
+
+// Collector returns the server's metrics for Prometheus.
+func (s *Server) Collector() prometheus.Collector { return s.metrics }
+
+// Ping logs in to the server and out again, with the login role's own
+// settings: readiness.
+func (s *Server) Ping(ctx context.Context) error {
+	cfg := s.opts.Server.Config.Copy()
+	if s.opts.Server.Password != nil {
+		password, err := s.opts.Server.Password()
+		if err != nil {
+			return fmt.Errorf("read the login role's password: %w", err)
+		}
+		cfg.Password = password
+	}
+	c, err := pgconn.ConnectConfig(ctx, cfg)
+	if err != nil {
+		return fmt.Errorf("log in to the server: %w", err)
+	}
+	return c.Close(ctx)
+}
+
+// sweepEvery is how often idle server connections are looked at.
+const sweepEvery = time.Second

@@ -1,0 +1,160 @@
+package proxy
+
+import (
+	"encoding/binary"
+	"errors"
+)
+
+// Transaction status as ReadyForQuery reports it.
+const (
+	txIdle   = 'I'
+	txOpen   = 'T'
+	txFailed = 'E'
+)
+
+// copyState of a server connection, as far as the server has told.
+type copyState uint8
+
+const (
+	copyNone copyState = iota
+	copyIn             // CopyInResponse has come, the end of the data was not sent
+)
+
+// serverConn is the state of one server connection: what was asked on it,
+// what it has answered. Like a session it does no I/O. It belongs to one
+// session at a time, or to the pool, and is owned by one loop.
+type serverConn struct {
+	// Immutable after login.
+	key    poolKey
+	pid    uint32
+	secret []byte
+	cancel canceller
+
+	// Owned by the loop.
+	params  map[string]string // ParameterStatus, in the server's spelling
+	label   string            // of the per-user settings it carries; "" none
+	owed    pipeline
+	tx      byte
+	copying copyState
+	// syncInCopy: a Sync was sent while the server read the data of a COPY.
+	syncInCopy bool
+	frame      frame
+	// unsynced: messages of the extended protocol were sent since the last
+	// Sync.
+	unsynced bool
+	// doubt, if not empty, says why the connection must not be used again.
+	doubt string
+	// link is the driver's end of it.
+	link *serverLink
+}
+
+// frame is where the reader of a stream of messages stands.
+type frame struct {
+	// partial holds the beginning of a message that is needed whole.
+	partial []byte
+	// rest counts the bytes of a body that are still to come and are passed
+	// through, or dropped if drop is set.
+	rest int
+	drop bool
+}
+
+var (
+	errFrame      = errors.New("server sent a message with an invalid length")
+	errUnexpected = errors.New("server sent a message that is not owed")
+)
+
+// idle reports that nothing is owed and no transaction is open.
+func (sc *serverConn) idle() bool {
+	return sc.owed.len() == 0 && sc.tx == txIdle && sc.copying == copyNone &&
+		sc.frame.rest == 0 && len(sc.frame.partial) == 0 && !sc.owed.skipping
+}
+
+// doubtful notes why the connection must not be used again.
+func (sc *serverConn) doubtful(why string) {
+	if sc.doubt == "" {
+		sc.doubt = why
+	}
+}
+
+// replies is told what a server connection has answered. A session is one; a
+// connection that is being cleaned has another.
+type replies interface {
+	// ready: a ReadyForQuery has ended the reply o.
+	ready(st *step, o *owed)
+	// executed: the server has completed the Execute o.
+	executed(st *step, o *owed)
+	// failed: the server answered o with an error, SQLSTATE code.
+	failed(st *step, o *owed, code string)
+	// parameter: the server reported a setting.
+	parameter(st *step, name, value string) error
+}
+
+// receive reads a chunk that the server sent. What the client is to see goes
+// to st.toClient. An error means that the connection is of no further use.
+func (sc *serverConn) receive(st *step, b []byte, r replies) error {
+	f := &sc.frame
+	if len(f.partial) > 0 {
+		f.partial = append(f.partial, b...)
+		b, f.partial = f.partial, nil
+	}
+	for len(b) > 0 {
+		if f.rest > 0 {
+			n := min(f.rest, len(b))
+			if !f.drop {
+				st.toClient.forward(b[:n])
+			}
+			f.rest -= n
+			b = b[n:]
+			continue
+		}
+		if len(b) < 5 {
+			break
+		}
+		size := int(binary.BigEndian.Uint32(b[1:])) + 1
+		if size < 5 || size < 0 {
+			return errFrame
+		}
+		n, err := sc.message(st, b, size, r)
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			break // more of this message is needed
+		}
+		b = b[n:]
+	}
+	if len(b) > 0 {
+		f.partial = append([]byte(nil), b...)
+	}
+	return nil
+}
+
+// whole tells for which messages the body is needed, with its bound.
+func whole(typ byte) int {
+	switch typ {
+	case 'E':
+		return maxErrorResponse
+	case 'S':
+		return maxParameterStatus
+	case 'Z', '1', '2', '3', 'n', 's', 'I':
+		return 16
+	}
+	return 0
+}
+
+// setParameter notes a ParameterStatus. Under some settings the server would
+// read a statement differently from how it was inspected.
+func (sc *serverConn) setParameter(name, value string) error {
+	sc.params[name] = value
+	switch name {
+	case "client_encoding":
+		if value != "UTF8" {
+			return errUnsafeParameter
+		}
+	case "standard_conforming_strings":
+		if value != "on" {
+			return errUnsafeParameter
+		}
+	}
+	return nil
+}

@@ -1,0 +1,274 @@
+package proxy
+
+import (
+	"errors"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"github.com/pgbulkhead/bulkhead/proxy/loop"
+)
+
+// linkState says who has a server connection.
+type linkState uint8
+
+const (
+	linkLent     linkState = iota // a session
+	linkCleaning                  // nobody: it is being reset
+	linkIdle                      // the pool
+	linkDead
+)
+
+// linkStateVar holds a linkState. The pool changes it, under its lock, when it
+// takes an idle connection; the owner's loop reads it at any time.
+type linkStateVar struct{ v atomic.Uint32 }
+
+func (s *linkStateVar) set(to linkState) { s.v.Store(uint32(to)) }
+func (s *linkStateVar) get() linkState   { return linkState(s.v.Load()) }
+
+// serverLink drives one server connection. It is owned by the loop it is on;
+// state, idleSince and created are also read by the pool while it is idle.
+type serverLink struct {
+	srv  *Server
+	loop *loopState
+	conn *loop.Conn
+	sc   *serverConn
+
+	holder     *clientLink
+	state      linkStateVar
+	broken     bool // closed by the server while it was being lent
+	created    time.Time
+	lifetime   time.Duration
+	idleSince  time.Time
+	readPause  bool
+	cancelling int // CancelRequests on their way
+	waiting    func()
+	timer      *loop.Timer
+}
+
+// cancelTimeout bounds a CancelRequest to the server.
+const cancelTimeout = 10 * time.Second
+
+// jittered spreads the ends of connections made together.
+func jittered(d time.Duration) time.Duration {
+	if d <= 0 {
+		return 0
+	}
+	return d - rand.N(d/10+1)
+}
+
+// Received implements loop.Handler.
+func (l *serverLink) Received(b []byte) {
+	if c := l.holder; c != nil {
+		st := c.begin()
+		c.sess.serverBytes(st, b)
+		c.finish(st, l.sc)
+		return
+	}
+	st := &l.loop.step
+	st.now = l.loop.Now()
+	err := l.sc.receive(st, b, l)
+	if len(st.toServer.pieces) > 0 {
+		l.conn.WriteV(st.toServer.pieces)
+	}
+	st.reset() // what nobody waits for is dropped
+	switch {
+	case err != nil:
+		l.srv.log.Error("server connection out of step", "server_pid", l.sc.pid, "error", err)
+		l.discard("out of step")
+	case l.sc.doubt != "":
+		l.discard(l.sc.doubt)
+	case l.state.get() == linkCleaning && l.sc.owed.len() == 0:
+		l.cleaned()
+	}
+}
+
+// Drained implements loop.Handler.
+func (l *serverLink) Drained() {
+	if l.holder != nil {
+		l.holder.settle()
+	}
+}
+
+// Closed implements loop.Handler.
+func (l *serverLink) Closed(err error) {
+	if c := l.holder; c != nil {
+		st := c.begin()
+		c.sess.serverGone(st)
+		c.finish(st, l.sc)
+		return
+	}
+	l.discard("closed by the server")
+}
+
+func (l *serverLink) pauseReading(pause bool) {
+	if pause == l.readPause || l.state.get() == linkDead {
+		return
+	}
+	l.readPause = pause
+	if pause {
+		l.conn.PauseReading()
+	} else {
+		l.conn.ResumeReading()
+	}
+}
+
+// lend gives the connection, which is nobody's, to the client of w. The
+// caller is on the loop here.
+func (l *serverLink) lend(w *waiter, here *loopState) {
+	if l.loop == here {
+		l.hand(w)
+		return
+	}
+	l.loop.Post(func() { l.hand(w) })
+}
+
+// hand moves the connection to the client's loop. It runs on l's.
+func (l *serverLink) hand(w *waiter) {
+	c := w.client
+	if l.broken {
+		l.srv.pool.lost(l.sc.key.org)
+		l.kill()
+	}
+	switch {
+	case l.state.get() == linkDead:
+		c.loop.Post(c.borrow)
+	case c.loop == l.loop:
+		l.lent(c)
+	default:
+		to := c.loop
+		l.conn.MoveTo(to.Loop, func() {
+			l.loop = to
+			l.lent(c)
+		})
+	}
+}
+
+// lent completes a loan on the client's loop.
+func (l *serverLink) lent(c *clientLink) {
+	l.state.set(linkLent)
+	if c.finished {
+		l.giveBack(true)
+		return
+	}
+	l.holder = c
+	c.turn(func(st *step) { c.sess.serverBorrowed(st, l.sc, nil) })
+}
+
+// giveBack takes the connection from its session. Unless the session left
+// nothing on it, it is cleaned; in doubt it is closed.
+func (l *serverLink) giveBack(clean bool) {
+	l.holder = nil
+	l.pauseReading(false)
+	sc := l.sc
+	if l.cancelling > 0 {
+		// A CancelRequest that is on its way must not hit what runs next.
+		l.state.set(linkCleaning)
+		l.waiting = func() { l.giveBack(clean) }
+		return
+	}
+	switch {
+	case l.state.get() == linkDead:
+	case sc.doubt != "":
+		l.discard(sc.doubt)
+	case sc.owed.len() > 0 || sc.copying != copyNone || sc.frame.rest > 0 || len(sc.frame.partial) > 0 || sc.owed.skipping:
+		l.discard("replies are outstanding")
+	case clean && sc.tx == txIdle && !sc.unsynced:
+		l.srv.pool.put(l, l.loop.Now())
+	default:
+		l.clean()
+	}
+}
+
+func (l *serverLink) cancelled() {
+	l.cancelling--
+	if f := l.waiting; f != nil && l.cancelling == 0 {
+		l.waiting = nil
+		f()
+	}
+}
+
+// clean brings the connection back to the state after login. DISCARD ALL
+// returns to the settings of the startup packet, so to the tenant's.
+func (l *serverLink) clean() {
+	l.state.set(linkCleaning)
+	l.sc.label = ""
+	l.sc.unsynced = false
+	var b []byte
+	if l.sc.tx != txIdle {
+		b = message(b, 'Q', "ROLLBACK")
+		l.sc.owed.push(owed{kind: owedQuery, own: true})
+	}
+	b = message(b, 'Q', "DISCARD ALL")
+	l.sc.owed.push(owed{kind: owedQuery, own: true})
+	l.conn.Write(b)
+	l.timer = l.loop.NewTimer(func() {
+		if l.state.get() == linkCleaning {
+			l.discard("cleaning took too long")
+		}
+	})
+	l.timer.Reset(l.loop.Now().Add(l.srv.opts.Limits.ServerResetTimeout))
+}
+
+func (l *serverLink) cleaned() {
+	l.timer.Stop()
+	l.timer = nil
+	if !l.sc.idle() {
+		l.discard("cleaning left it in a transaction")
+		return
+	}
+	l.srv.pool.put(l, l.loop.Now())
+}
+
+// discard closes the connection, if need be in the middle of what it does.
+func (l *serverLink) discard(why string) {
+	switch l.state.get() {
+	case linkDead:
+		return
+	case linkIdle:
+		if !l.srv.pool.removed(l) {
+			l.broken = true // it has just been lent
+			return
+		}
+	default:
+		defer l.srv.pool.lost(l.sc.key.org)
+	}
+	l.srv.log.Debug("server connection closed", "server_pid", l.sc.pid, "reason", why)
+	l.kill()
+}
+
+// terminate closes a connection that the pool has let go.
+func (l *serverLink) terminate() {
+	if l.state.get() != linkDead {
+		l.conn.Write(terminateMessage)
+		l.kill()
+	}
+}
+
+var terminateMessage = []byte{'X', 0, 0, 0, 4}
+
+func (l *serverLink) kill() {
+	l.state.set(linkDead)
+	if l.timer != nil {
+		l.timer.Stop()
+	}
+	l.conn.CloseWhenDrained()
+}
+
+// The replies of a connection that nobody has.
+
+func (l *serverLink) ready(_ *step, o *owed) {
+	if o.failed {
+		l.sc.doubtful("it could not be cleaned")
+	}
+}
+
+func (l *serverLink) executed(*step, *owed) {}
+
+func (l *serverLink) failed(*step, *owed, string) {}
+
+func (l *serverLink) parameter(_ *step, name, value string) error {
+	return l.sc.setParameter(name, value)
+}
+
+var errUnsafeParameter = errors.New("server reported an unsafe setting")

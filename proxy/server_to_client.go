@@ -1,0 +1,224 @@
+package proxy
+
+import (
+	"bytes"
+	"fmt"
+)
+
+// message handles the message at the start of b, of the given size with its
+// type byte and length. It returns how many bytes of b it has used, 0 if it
+// needs more of the message.
+func (sc *serverConn) message(st *step, b []byte, size int, r replies) (int, error) {
+	typ := b[0]
+	if bound := whole(typ); bound > 0 {
+		if size > bound {
+			return 0, fmt.Errorf("%w: type %q, %d bytes", errFrame, typ, size)
+		}
+		if len(b) < size {
+			return 0, nil
+		}
+	}
+	pass := true
+	var err error
+	switch typ {
+	case 'D', 'd', 'c', 'A', 'N', 't':
+		pass = !sc.swallowing(typ)
+	case 'S':
+		pass, err = sc.parameterStatus(st, b[5:size], r)
+	case 'E':
+		pass, err = sc.errorResponse(st, b[:size], r)
+	case 'Z':
+		pass, err = sc.readyForQuery(st, b[5:size], r)
+	case 'G':
+		pass, err = sc.copyInResponse()
+	case 'H':
+		pass, err = sc.inReplyTo(owedQuery, owedExecute)
+	default:
+		pass, err = sc.completion(st, typ, r)
+	}
+	if err != nil {
+		return 0, err
+	}
+	n := min(size, len(b))
+	if pass {
+		st.toClient.forward(b[:n])
+	}
+	sc.frame.rest, sc.frame.drop = size-n, !pass
+	return n, nil
+}
+
+// swallowing tells whether a message that ends nothing belongs to a reply
+// that the client must not see. Notifications are never a reply's part.
+func (sc *serverConn) swallowing(typ byte) bool {
+	if typ == 'A' {
+		return false
+	}
+	o := sc.owed.front()
+	return o != nil && o.own
+}
+
+// inReplyTo reports whether the head is one of the given kinds, and whether
+// the client is to see the message.
+func (sc *serverConn) inReplyTo(kinds ...owedKind) (pass bool, err error) {
+	if o := sc.owed.front(); o != nil {
+		for _, k := range kinds {
+			if o.kind == k {
+				return !o.own, nil
+			}
+		}
+	}
+	return false, errUnexpected
+}
+
+// completion handles the messages that complete a reply of the extended
+// protocol, or are a part of the reply to a Query.
+func (sc *serverConn) completion(st *step, typ byte, r replies) (pass bool, err error) {
+	o := sc.owed.front()
+	if o == nil {
+		return false, errUnexpected
+	}
+	pass = !o.own
+	if o.kind == owedQuery {
+		switch typ {
+		case 'C', 'T', 'I':
+			return pass, nil
+		}
+		return false, errUnexpected
+	}
+	var completes bool
+	switch typ {
+	case '1':
+		completes = o.kind == owedParse
+	case '2':
+		completes = o.kind == owedBind
+	case '3':
+		completes = o.kind == owedClose
+	case 'T', 'n':
+		completes = o.kind == owedDescribe
+	case 'C', 'I', 's':
+		completes = o.kind == owedExecute
+	case 'V':
+		if o.kind != owedCall {
+			return false, errUnexpected
+		}
+		return pass, nil
+	}
+	if !completes || o.refusal != nil {
+		return false, errUnexpected
+	}
+	if o.kind == owedExecute {
+		r.executed(st, o)
+	}
+	sc.copying = copyNone
+	sc.owed.pop()
+	return pass, nil
+}
+
+func (sc *serverConn) copyInResponse() (pass bool, err error) {
+	if pass, err = sc.inReplyTo(owedQuery, owedExecute); err != nil {
+		return false, err
+	}
+	if !sc.owed.copyIn() {
+		sc.copying, sc.syncInCopy = copyIn, false
+	}
+	return pass, nil
+}
+
+func (sc *serverConn) parameterStatus(st *step, body []byte, r replies) (pass bool, err error) {
+	name, rest, ok := bytes.Cut(body, []byte{0})
+	value, end, ok2 := bytes.Cut(rest, []byte{0})
+	if !ok || !ok2 || len(end) != 0 {
+		return false, errFrame
+	}
+	if err := r.parameter(st, string(name), string(value)); err != nil {
+		return false, err
+	}
+	o := sc.owed.front()
+	return o == nil || !o.own, nil
+}
+
+// errorResponse decides whose error the client sees. b is the whole message.
+func (sc *serverConn) errorResponse(st *step, b []byte, r replies) (pass bool, err error) {
+	severity, code := errorFields(b[5:])
+	if severity != severityError {
+		// FATAL or PANIC: the server ends the connection, whatever was asked.
+		sc.doubtful("the server ended it: " + code)
+		return true, nil
+	}
+	o := sc.owed.front()
+	if o == nil {
+		return false, errUnexpected
+	}
+	if sc.copying == copyIn {
+		sc.copying = copyNone
+		if sc.syncInCopy {
+			// Whether the COPY read that Sync or the server answers it
+			// depends on when the COPY failed.
+			sc.doubtful("a COPY FROM STDIN failed with a Sync among its data")
+		}
+	}
+	r.failed(st, o, code)
+	pass = !o.own
+	if pass && o.refusal != nil {
+		st.toClient.add(o.refusal.appendTo(st.toClient.grow()))
+		pass = false
+	}
+	switch o.kind {
+	case owedQuery, owedCall, owedSync:
+		o.failed = true
+	default:
+		sc.owed.fail()
+	}
+	return pass, nil
+}
+
+// errorFields returns the untranslated severity and the SQLSTATE of the body
+// of an ErrorResponse.
+func errorFields(body []byte) (severity, code string) {
+	for len(body) > 1 && body[0] != 0 {
+		value, rest, ok := bytes.Cut(body[1:], []byte{0})
+		if !ok {
+			break
+		}
+		switch body[0] {
+		case 'V':
+			severity = string(value)
+		case 'C':
+			code = string(value)
+		}
+		body = rest
+	}
+	return severity, code
+}
+
+func (sc *serverConn) readyForQuery(st *step, body []byte, r replies) (pass bool, err error) {
+	if len(body) != 1 {
+		return false, errFrame
+	}
+	o := sc.owed.front()
+	if o == nil {
+		return false, errUnexpected
+	}
+	switch o.kind {
+	case owedQuery, owedSync, owedCall:
+	default:
+		return false, errUnexpected
+	}
+	if o.refusal != nil && !o.failed {
+		// The message that had to fail did not: what the server made of it
+		// is not known.
+		return false, errUnexpected
+	}
+	switch body[0] {
+	case txIdle, txOpen, txFailed:
+		sc.tx = body[0]
+	default:
+		return false, errFrame
+	}
+	sc.copying = copyNone
+	pass = !o.own
+	done := *o
+	sc.owed.pop()
+	r.ready(st, &done)
+	return pass, nil
+}

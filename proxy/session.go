@@ -1,0 +1,316 @@
+package proxy
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/pgbulkhead/bulkhead/auth"
+	"github.com/pgbulkhead/bulkhead/policy"
+	"github.com/pgbulkhead/bulkhead/tenant"
+)
+
+// phase of a session. It only moves downwards, except that phaseStartup is
+// entered again from phaseTLS, and every phase may go to phaseClosed.
+type phase uint8
+
+const (
+	phasePrelude   phase = iota // waiting for the first packet, or the next after an answered SSLRequest or GSSENCRequest
+	phaseTLS                    // the handshake runs
+	phaseToken                  // waiting for the token
+	phaseVerifying              // the token is being verified
+	phaseAttaching              // waiting for a server connection, to learn its parameters
+	phaseRelay                  // ready for queries
+	phaseDraining               // the client has left in order; replies are read to their end
+	phaseClosed
+)
+
+func (p phase) String() string {
+	return [...]string{"prelude", "tls", "token", "verifying", "attaching", "relay", "draining", "closed"}[p]
+}
+
+// wait says for what a session in phaseRelay has stopped reading the client.
+type wait uint8
+
+const (
+	waitNone    wait = iota
+	waitServer       // a server connection
+	waitInspect      // the inspection of a large text
+	waitLabel        // the tenant context on the server connection
+	waitReplies      // replies, because too many are owed
+	waitReset        // the reply to a RESET ALL or DISCARD ALL, after which the per-user settings are set again
+)
+
+// Session is the state machine of one client connection. It does no I/O and
+// knows no clock: bytes, events and times go in, a step with bytes and
+// requests comes out. It is owned by one loop.
+type Session struct {
+	// Immutable.
+	env    *environment
+	id     uint64
+	client peer
+
+	// What the startup packet and the token said.
+	startup  startupParams
+	identity *auth.Identity
+	context  *tenant.Context
+	engine   *policy.Engine // of the database
+	key      poolKey
+	cancel   cancelKey
+
+	phase    phase
+	wait     wait
+	tls      bool // the connection is encrypted
+	askedTLS bool
+	askedGSS bool
+	deadline time.Time // of the present phase; zero for none
+	activity time.Time // of the client's last message
+	progress time.Time // of the server's last completed reply
+
+	// Client to server.
+	in        frame
+	inspected *policy.Inspection // answer to an inspectText, for the message at the front of in.partial
+	skipping  bool               // a message was refused without a server connection: skip to Sync
+	statements
+	pin     pinReason
+	relabel bool // the per-user settings may have been reset
+
+	sc     *serverConn
+	reason endReason
+}
+
+// peer is the client's end of the connection, as records show it.
+type peer struct {
+	addr     string // "10.0.0.7:52100", "unix"
+	throttle throttleKey
+	local    bool // unix socket or loopback
+}
+
+// environment is what all sessions of a server share. It is immutable.
+type environment struct {
+	opts    *Options
+	log     *slog.Logger
+	metrics *metrics
+	recent  *recentParams
+}
+
+func newSession(env *environment, id uint64, p peer, now time.Time) *Session {
+	s := &Session{env: env, id: id, client: p, activity: now}
+	if t := env.opts.Limits.AuthTimeout; t > 0 {
+		s.deadline = now.Add(t)
+	}
+	return s
+}
+
+// clientBytes takes a chunk that the client sent.
+func (s *Session) clientBytes(st *step, b []byte) {
+	s.activity = st.now
+	if len(s.in.partial) > 0 {
+		b = append(s.in.partial, b...)
+		s.in.partial = nil
+		s.keep(b[s.consume(st, b):], true)
+		return
+	}
+	s.keep(b[s.consume(st, b):], false)
+}
+
+// resume goes on with what was held back while the session waited.
+func (s *Session) resume(st *step) {
+	if b := s.in.partial; len(b) > 0 {
+		s.in.partial = nil
+		s.keep(b[s.consume(st, b):], true)
+	}
+}
+
+// keep holds the rest of the input until more comes or the wait is over. The
+// loop's read buffer must be copied; our own needs not.
+func (s *Session) keep(rest []byte, ours bool) {
+	switch {
+	case len(rest) == 0 || s.phase == phaseClosed:
+	case ours:
+		s.in.partial = rest
+	default:
+		s.in.partial = append([]byte(nil), rest...)
+	}
+}
+
+// consume handles as much of b as it can and returns how much that was.
+func (s *Session) consume(st *step, b []byte) int {
+	used := 0
+	for used < len(b) {
+		var n int
+		switch s.phase {
+		case phasePrelude:
+			n = s.prelude(st, b[used:])
+		case phaseToken:
+			n = s.tokenMessage(st, b[used:])
+		case phaseRelay:
+			if s.wait != waitNone {
+				return used
+			}
+			n = s.clientMessage(st, b[used:])
+		case phaseDraining, phaseClosed:
+			return len(b)
+		default: // an event will come first
+			return used
+		}
+		if n == 0 {
+			return used
+		}
+		used += n
+	}
+	return used
+}
+
+// paused tells the driver not to read the client.
+func (s *Session) paused() bool {
+	switch s.phase {
+	case phaseVerifying, phaseAttaching:
+		return true
+	case phaseRelay:
+		return s.wait != waitNone
+	}
+	return false
+}
+
+// end closes the session; a client that is still there is told why.
+func (s *Session) end(st *step, why endReason, e *clientError) {
+	if s.phase == phaseClosed {
+		return
+	}
+	if e != nil {
+		st.toClient.add(e.appendTo(st.toClient.grow()))
+	}
+	s.leave(st, why)
+	st.ask(closeClient{})
+}
+
+// leave gives back what the session holds.
+func (s *Session) leave(st *step, why endReason) {
+	s.phase, s.reason = phaseClosed, why
+	s.in = frame{}
+	if s.sc != nil {
+		st.ask(returnServer{sc: s.sc})
+		s.sc = nil
+	}
+}
+
+// clientGone: the client's connection is closed or broken.
+func (s *Session) clientGone(st *step) {
+	// A client that left in order may close its socket at once; what it sent
+	// before is still carried out.
+	if s.phase != phaseClosed && s.phase != phaseDraining {
+		s.leave(st, endClientLost)
+	}
+}
+
+// serverBytes takes a chunk from the session's server connection.
+func (s *Session) serverBytes(st *step, b []byte) {
+	sc := s.sc
+	if err := sc.receive(st, b, s); err != nil {
+		sc.doubtful(err.Error())
+		s.env.log.Error("server connection out of step", "session", s.id, "server_pid", sc.pid, "error", err)
+		if s.phase == phaseRelay || s.phase == phaseDraining {
+			s.end(st, endServerFault, &errServerProtocol)
+		}
+		return
+	}
+	s.afterReplies(st)
+}
+
+// afterReplies does what the server's answers have made possible.
+func (s *Session) afterReplies(st *step) {
+	sc := s.sc
+	if sc == nil || s.phase == phaseClosed {
+		return
+	}
+	if s.phase == phaseDraining {
+		if sc.owed.len() == 0 {
+			s.leave(st, endClientLeft)
+			st.ask(closeClient{})
+		}
+		return
+	}
+	if s.wait == waitReplies && sc.owed.len() < maxOwed/2 {
+		s.wait = waitNone
+	}
+	if s.wait == waitNone && s.phase == phaseRelay {
+		s.resume(st)
+		s.maybeDetach(st)
+	}
+}
+
+// serverGone: the server connection is closed or broken. What the server
+// said last has been forwarded.
+func (s *Session) serverGone(st *step) {
+	if s.sc == nil || s.phase == phaseClosed {
+		return
+	}
+	s.sc.doubtful("closed by the server")
+	if s.sc.fatal {
+		s.end(st, endServerFault, nil)
+		return
+	}
+	s.end(st, endServerFault, &errServerLost)
+}
+
+// tick is called when the time of nextDeadline has come.
+func (s *Session) tick(st *step) {
+	at, e, why := s.nextDeadline()
+	if at.IsZero() || st.now.Before(at) || s.phase == phaseClosed {
+		return
+	}
+	if why == endUnknown {
+		s.progress = st.now // once per timeout
+		st.ask(cancelOwn{})
+		return
+	}
+	s.end(st, why, e)
+}
+
+// nextDeadline returns when the session ends if nothing happens; with
+// endUnknown it is not the session that ends but the statement that runs.
+func (s *Session) nextDeadline() (time.Time, *clientError, endReason) {
+	switch s.phase {
+	case phaseClosed:
+		return time.Time{}, nil, 0
+	case phasePrelude, phaseTLS, phaseToken, phaseVerifying:
+		return s.deadline, &errAuthTimeout, endAuthFailed
+	case phaseDraining:
+		return s.deadline, nil, endClientLeft
+	}
+	if s.phase == phaseAttaching || s.wait == waitServer {
+		return s.deadline, &errQueue, endQueueTimeout
+	}
+	if s.wait == waitLabel {
+		return s.deadline, &errTenantContext, endServerFault
+	}
+	return s.idleDeadline()
+}
+
+func (s *Session) idleDeadline() (time.Time, *clientError, endReason) {
+	l := &s.env.opts.Limits
+	if s.sc != nil && s.sc.owed.len() > 0 && l.StatementTimeout > 0 {
+		since := s.progress
+		if sent := s.sc.owed.at(0).start; sent > since.UnixNano() {
+			since = time.Unix(0, sent)
+		}
+		return since.Add(l.StatementTimeout + statementGrace), nil, endUnknown
+	}
+	if s.sc != nil && s.sc.owed.len() == 0 && s.sc.tx != txIdle {
+		if l.IdleInTransaction > 0 {
+			return s.activity.Add(l.IdleInTransaction), &errIdleInTransaction, endIdle
+		}
+		return time.Time{}, nil, 0
+	}
+	if l.ClientIdle > 0 && (s.sc == nil || s.sc.owed.len() == 0) {
+		return s.activity.Add(l.ClientIdle), &errClientIdle, endIdle
+	}
+	return time.Time{}, nil, 0
+}
+
+// drain ends the session at its next transaction boundary, which may be now.
+func (s *Session) drain(st *step) {
+	if s.phase != phaseRelay || s.sc == nil || s.sc.idle() {
+		s.end(st, endDrained, &errDraining)
+	}
+}
