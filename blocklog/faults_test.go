@@ -370,7 +370,11 @@ func TestScanAndSummarize_Filter(t *testing.T) {
 		filter Filter
 		want   int
 	}{
-		{Filter{}, 10}, {Filter{Org: "org-1"}, 5}, {Filter{Rule: "G201"}, 4}, {Filter{Subject: "bob"}, 0}, {Filter{Decision: Observed}, 0},
+		{Filter{}, 10},
+		{Filter{Org: "org-1"}, 5},
+		{Filter{Rule: "G201"}, 4},
+		{Filter{Subject: "bob"}, 0},
+		{Filter{Decision: Observed}, 0},
 		{Filter{Since: start.Add(3 * time.Second), Until: start.Add(5 * time.Second)}, 2},
 	} {
 		if got := count(tt.filter); got != tt.want {

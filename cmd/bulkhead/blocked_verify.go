@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"strings"
@@ -32,32 +33,36 @@ Exit code 1 if something is wrong.`,
 			return err
 		}
 		o.Files, o.Anchor = args, strings.ToLower(o.Anchor)
-		if sum, err := hex.DecodeString(o.Anchor); o.Anchor != "" && (err != nil || len(sum) != 32) {
+		if sum, err := hex.DecodeString(o.Anchor); o.Anchor != "" && (err != nil || len(sum) != sha256.Size) {
 			return usageErrorf("--anchor is no hash: write the 64 hex digits that verify printed")
 		}
-		report, err := blocklog.Verify(o)
-		if err != nil {
-			return readError(err)
-		}
-		if *format == "json" {
-			enc := json.NewEncoder(cmd.OutOrStdout())
-			enc.SetIndent("", "  ")
-			err = enc.Encode(struct {
-				OK bool `json:"ok"`
-				blocklog.Report
-			}{report.OK(), report})
-		} else {
-			printChain(newDisplay(cmd.OutOrStdout()), &report, o.Anchor != "")
-		}
-		if err != nil {
-			return err
-		}
-		if !report.OK() {
-			return &exitError{code: exitFindings}
-		}
-		return nil
+		return verifyChain(cmd, o, *format)
 	}
 	return cmd
+}
+
+func verifyChain(cmd *cobra.Command, o blocklog.VerifyOptions, format string) error {
+	report, err := blocklog.Verify(o)
+	if err != nil {
+		return readError(err)
+	}
+	if format == "json" {
+		enc := json.NewEncoder(cmd.OutOrStdout())
+		enc.SetIndent("", "  ")
+		err = enc.Encode(struct {
+			OK bool `json:"ok"`
+			blocklog.Report
+		}{report.OK(), report})
+	} else {
+		printChain(newDisplay(cmd.OutOrStdout()), &report, o.Anchor != "")
+	}
+	if err != nil {
+		return err
+	}
+	if !report.OK() {
+		return &exitError{code: exitFindings}
+	}
+	return nil
 }
 
 // printChain prints the outcome of a verification.

@@ -124,8 +124,11 @@ func TestParse_Problems(t *testing.T) {
 		{"disabled off loopback", minimal + "listen: [':6432']\nclient_tls: {mode: disable, cert_file: a, key_file: b}\n", nil, []string{"client_tls.mode: TLS is off"}},
 		{"half a pair", minimal + "client_tls: {cert_file: a}\n", nil, []string{"cert_file and key_file belong together"}},
 		{"verify-client", minimal + "client_tls: {mode: verify-client, cert_file: a, key_file: b}\n", nil, []string{"set client_tls.client_ca_file"}},
-		{"sidecar for all", minimal + "listen: ['[::]:1']\nclient_tls: {cert_file: a, key_file: b}\n", []string{"BULKHEAD_AUTH_TOKEN_FILE=t"},
-			[]string{"BULKHEAD_AUTH_TOKEN_FILE: auth.token_file: gives its identity to everyone who can reach [::]:1"}},
+		{
+			"sidecar for all", minimal + "listen: ['[::]:1']\nclient_tls: {cert_file: a, key_file: b}\n",
+			[]string{"BULKHEAD_AUTH_TOKEN_FILE=t"},
+			[]string{"BULKHEAD_AUTH_TOKEN_FILE: auth.token_file: gives its identity to everyone who can reach [::]:1"},
+		},
 		{"HS256 with jwks", minimal + "      algorithms: [HS256]\n", nil, []string{":8: auth.issuers.0.algorithms.0: HS256 without secret_file"}},
 		{"no algorithm", minimal + "      algorithms: [none]\n", nil, []string{`auth.issuers.0.algorithms.0: unknown value "none"`}},
 		{"two sources", minimal + "      secret_file: s\n", nil, []string{":5: auth.issuers.0: has several places for its keys: jwks_url, secret_file"}},
@@ -136,8 +139,10 @@ func TestParse_Problems(t *testing.T) {
 		{"template", minimal + "tenant: {settings: {app.x: '${orgs}', role: a}}\n", nil, []string{`tenant.settings.app.x: unknown placeholder "${orgs}"`, "tenant.settings.role: is not a setting"}},
 		{"no context", minimal + "tenant: {settings: {}}\n", nil, []string{"nothing would tell PostgreSQL the tenant"}},
 		{"rules", minimal + "policy: {rules: {g203: off, G203: audit}}\n", nil, []string{`policy.rules.G203: unknown value "audit"`, "policy.rules.g203: not a rule id"}},
-		{"ranges", minimal + "pool: {max_per_org: 0, min_idle: 41, queue_timeout: -1s}\nlimits: {auth_timeout: 0, max_statement_bytes: 2GB}\n", nil,
-			[]string{"max_per_org: 0 is too small", "min_idle: 41 is more than", "queue_timeout: -1s is negative", "max_statement_bytes: 2147483648 bytes", "auth_timeout: must be more than 0"}},
+		{
+			"ranges", minimal + "pool: {max_per_org: 0, min_idle: 41, queue_timeout: -1s}\nlimits: {auth_timeout: 0, max_statement_bytes: 2GB}\n", nil,
+			[]string{"max_per_org: 0 is too small", "min_idle: 41 is more than", "queue_timeout: -1s is negative", "max_statement_bytes: 2147483648 bytes", "auth_timeout: must be more than 0"},
+		},
 		{"unsupported", minimal + "pool: {sharing: shared}\ntenant: {signing_key_file: k}\n", nil, []string{"pool.sharing: shared is not supported", "signed tenant context is not supported"}},
 		{"environment", minimal, []string{"BULKHEAD_POOL_MODE=sesion", "BULKHEAD_POLICY_MOED=observe", "BULKHEAD_LIMITS_AUTH_TIMEOUT=5"}, []string{
 			`BULKHEAD_POOL_MODE: pool.mode: unknown value "sesion"; did you mean session?`, "BULKHEAD_LIMITS_AUTH_TIMEOUT: ",
