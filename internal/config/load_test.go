@@ -131,7 +131,7 @@ func TestParse_Problems(t *testing.T) {
 		},
 		{"HS256 with jwks", minimal + "      algorithms: [HS256]\n", nil, []string{":8: auth.issuers.0.algorithms.0: HS256 without secret_file"}},
 		{"no algorithm", minimal + "      algorithms: [none]\n", nil, []string{`auth.issuers.0.algorithms.0: unknown value "none"`}},
-		{"two sources", minimal + "      secret_file: s\n", nil, []string{":5: auth.issuers.0: has several places for its keys: jwks_url, secret_file"}},
+		{"two sources", minimal + "      secret_file: s\n", nil, []string{":8: auth.issuers.0.secret_file: the issuer has several places for its keys: jwks_url, secret_file"}},
 		{"plain jwks", minimal, []string{"BULKHEAD_AUTH_ISSUERS_0_JWKS_URL=http://idp.example.com/"}, []string{"keys are taken over https only"}},
 		{"admin", minimal + "admin: {listen: '0.0.0.0:80'}\n", nil, []string{"admin.listen: 0.0.0.0:80 can be reached from other hosts"}},
 		{"roles", minimal + "tenant: {role: a, roles: {x: y}}\n", nil, []string{"tenant.roles: tenant.role is set as well"}},

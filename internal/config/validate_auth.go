@@ -126,7 +126,7 @@ func (v *validator) issuerKeys(key string, is Issuer) {
 		v.problem(key, "has no keys", "set one of jwks_url, jwks_file, public_key_file or secret_file")
 	case 1:
 	default:
-		v.problem(key, "has several places for its keys: "+strings.Join(set, ", "), "keep one")
+		v.problem(key+"."+set[len(set)-1], "the issuer has several places for its keys: "+strings.Join(set, ", "), "keep one")
 	}
 }
 
