@@ -24,6 +24,7 @@ type chainStatus struct {
 	OK       bool   `json:"ok"`
 	Faults   int    `json:"faults"`
 	Records  int    `json:"records"`
+	FirstSeq uint64 `json:"first_seq"` // more than 1: older files are not here
 	LastHash string `json:"last_hash"`
 }
 
@@ -83,7 +84,8 @@ func makeReport(path string, filter blocklog.Filter, limit int) (*blockedReport,
 		File:    path,
 		Summary: summary,
 		Chain: chainStatus{
-			OK: chain.OK(), Faults: len(chain.Faults) + chain.FaultsCut, Records: chain.Records, LastHash: chain.LastHash,
+			OK: chain.OK(), Faults: len(chain.Faults) + chain.FaultsCut, Records: chain.Records,
+			FirstSeq: chain.FirstSeq, LastHash: chain.LastHash,
 		},
 	}, nil
 }
@@ -147,6 +149,9 @@ func (r *blockedReport) head() []string {
 	}
 	if s.Unreadable > 0 {
 		lines = append(lines, plural(s.Unreadable, "line")+" cannot be read.")
+	}
+	if r.Chain.FirstSeq > 1 {
+		lines = append(lines, "The log begins with record "+strconv.FormatUint(r.Chain.FirstSeq, 10)+": older files are not here.")
 	}
 	if r.Chain.OK {
 		return append(lines, "The hash chain of "+plural(r.Chain.Records, "record")+" is intact; its newest hash is "+r.Chain.LastHash+".")
