@@ -76,6 +76,7 @@ type Statement struct {
 	Copy         Copy     // for COPY
 	Transaction  Transaction
 	Discard      Discard  // for DISCARD
+	LockMode     LockMode // for LOCK
 	Flags        Flags
 	Options      []string // names of statement options that a rule may care about (CREATE FUNCTION ... SET x, VACUUM options, GRANT OPTION), lower case
 	Unclassified []string // names of nodes, fields or enum values that the walker does not know; not empty means: refuse
@@ -119,7 +120,7 @@ type Relation struct {
 // value (regproc casts of a constant) is not a call.
 type Function struct {
 	Name
-	Args     []Value // as far as written; named arguments in written order
+	Args     []Value  // as far as written; named arguments in written order
 	ArgNames []string // parallel to Args when any argument is named, "" for positional
 	Variadic bool
 }
@@ -142,15 +143,15 @@ const (
 // (name session_authorization), SET ROLE (name role), set_config,
 // ALTER ROLE/DATABASE/SYSTEM/FUNCTION ... SET, CREATE FUNCTION ... SET.
 type Setting struct {
-	Action SettingAction
-	Name   string  // lower case; "" if it is not known before execution (see NameValue)
-	NameValue Value // where the name comes from an argument: set_config($1, ...)
-	Values []Value // the items of the list; empty for reset
-	Local  bool    // SET LOCAL, or set_config with a constant true
-	LocalUnknown bool // set_config whose third argument is not a constant
-	Function bool  // came from a function call (set_config, current_setting)
-	Stored bool    // does not change this session: ALTER ROLE/DATABASE/SYSTEM/FUNCTION ... SET, CREATE FUNCTION ... SET
-	Characteristics bool // SET SESSION CHARACTERISTICS AS TRANSACTION
+	Action          SettingAction
+	Name            string  // lower case; "" if it is not known before execution (see NameValue)
+	NameValue       Value   // where the name comes from an argument: set_config($1, ...)
+	Values          []Value // the items of the list; empty for reset
+	Local           bool    // SET LOCAL, or set_config with a constant true
+	LocalUnknown    bool    // set_config whose third argument is not a constant
+	Function        bool    // came from a function call (set_config, current_setting)
+	Stored          bool    // does not change this session: ALTER ROLE/DATABASE/SYSTEM/FUNCTION ... SET, CREATE FUNCTION ... SET
+	Characteristics bool    // SET SESSION CHARACTERISTICS AS TRANSACTION
 }
 
 // TenantTerm is a place where a column that carries the org (Options.TenantColumns)
@@ -201,20 +202,38 @@ const (
 	DiscardTemp
 )
 
+// LockMode is the mode of LOCK TABLE, from the weakest to the strongest
+// (PostgreSQL manual, 13.3.1).
+type LockMode uint8
+
+// The modes. Each is what a statement takes by itself up to LockRowExclusive:
+// SELECT, SELECT FOR UPDATE, and INSERT, UPDATE and DELETE.
+const (
+	LockNone LockMode = iota
+	LockAccessShare
+	LockRowShare
+	LockRowExclusive
+	LockShareUpdateExclusive
+	LockShare
+	LockShareRowExclusive
+	LockExclusive
+	LockAccessExclusive
+)
+
 // Flags are yes-or-no facts of a statement.
 type Flags uint32
 
 // The flags.
 const (
-	FlagAnalyze      Flags = 1 << iota // EXPLAIN ANALYZE: the statement runs
-	FlagRowLock                        // FOR UPDATE, FOR SHARE, ...
-	FlagHold                           // DECLARE ... WITH HOLD
-	FlagTemp                           // creates a temporary object
-	FlagOnConflictUpdate               // INSERT ... ON CONFLICT DO UPDATE
-	FlagSecurityDefiner                // CREATE/ALTER FUNCTION ... SECURITY DEFINER
-	FlagModifies                       // writes rows, somewhere in it
-	FlagRowSecurity                    // ALTER TABLE ... [NO] FORCE / ENABLE / DISABLE ROW LEVEL SECURITY
-	FlagOwner                          // ... OWNER TO
-	FlagWhereCurrentOf                 // WHERE CURRENT OF cursor
-	FlagSelectInto                     // SELECT ... INTO
+	FlagAnalyze          Flags = 1 << iota // EXPLAIN ANALYZE: the statement runs
+	FlagRowLock                            // FOR UPDATE, FOR SHARE, ...
+	FlagHold                               // DECLARE ... WITH HOLD
+	FlagTemp                               // creates a temporary object
+	FlagOnConflictUpdate                   // INSERT ... ON CONFLICT DO UPDATE
+	FlagSecurityDefiner                    // CREATE/ALTER FUNCTION ... SECURITY DEFINER
+	FlagModifies                           // writes rows, somewhere in it
+	FlagRowSecurity                        // ALTER TABLE ... [NO] FORCE / ENABLE / DISABLE ROW LEVEL SECURITY
+	FlagOwner                              // ... OWNER TO
+	FlagWhereCurrentOf                     // WHERE CURRENT OF cursor
+	FlagSelectInto                         // SELECT ... INTO
 )

@@ -1,0 +1,87 @@
+package parser
+
+import (
+	"errors"
+	"runtime"
+	"slices"
+	"strings"
+
+	cparser "github.com/pganalyze/pg_query_go/v5/parser"
+)
+
+// slots bounds the parses at one time: each occupies a thread.
+var slots = make(chan struct{}, max(2, runtime.GOMAXPROCS(0)))
+
+// inC runs work that calls C, with a slot.
+func inC[T any](work func() (T, error)) (T, error) {
+	slots <- struct{}{}
+	defer func() { <-slots }()
+	return work()
+}
+
+// Parse guards and parses a text and returns its facts. The error is an
+// [*Error].
+func Parse(text string, o Options) (*Batch, error) {
+	if err := Guard(text, o); err != nil {
+		return nil, err
+	}
+	tree, err := inC(func() ([]byte, error) { return cparser.ParseToProtobuf(text) })
+	if err != nil {
+		return nil, syntaxError(text, err)
+	}
+	return walk(text, tree, o)
+}
+
+// syntaxError makes an Error of one of libpg_query.
+func syntaxError(text string, err error) error {
+	var failure *cparser.Error
+	if !errors.As(err, &failure) {
+		return newError(ErrorSyntax, "the statement cannot be parsed", stateSyntaxError)
+	}
+	e := newError(ErrorSyntax, "syntax error", stateSyntaxError)
+	e.Message = failure.Message
+	e.Position = failure.Cursorpos
+	if before, _, found := strings.Cut(failure.Message, `at or near`); found {
+		e.Reason = strings.TrimSpace(before)
+	}
+	if strings.Contains(failure.Message, "memory exhausted") || strings.Contains(failure.Message, "stack depth") {
+		*e = *newError(ErrorTooDeep, "the statement is nested too deep", stateTooComplex)
+	}
+	if e.Position > len(text)+1 {
+		e.Position = 0
+	}
+	return e
+}
+
+// walk turns a parse tree into facts.
+func walk(text string, tree []byte, o Options) (*Batch, error) {
+	b := &Batch{Text: text}
+	root := node{loadSchema()["ParseResult"], tree}
+	for _, raw := range root.list("stmts") {
+		b.Statements = append(b.Statements, Statement{})
+		s := &b.Statements[len(b.Statements)-1]
+		s.Start = raw.int("stmt_location")
+		s.End = len(text)
+		if n := raw.int("stmt_len"); n > 0 {
+			s.End = s.Start + n
+		}
+		w := &walker{statement: s, options: &o}
+		w.top(raw)
+	}
+	return b, nil
+}
+
+// finish makes lists of facts short and their order certain.
+func (s *Statement) finish() {
+	s.Unclassified = compact(s.Unclassified)
+	s.Attributes = compact(s.Attributes)
+	s.Roles = compact(s.Roles)
+	s.Options = compact(s.Options)
+	slices.Sort(s.Nested)
+	s.Nested = slices.Compact(s.Nested)
+}
+
+func compact(list []string) []string {
+	slices.Sort(list)
+	return slices.Compact(list)
+}
