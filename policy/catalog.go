@@ -11,8 +11,8 @@ import (
 // stores them. Temporary objects, pg_catalog, information_schema and
 // pg_toast are not in it.
 type Catalog struct {
-	// TakenAt is when the snapshot was taken; an unknown name passes only if
-	// the snapshot is fresh.
+	// TakenAt is when the snapshot began, by this machine's clock: a name that
+	// it does not know counts as missing only for a short while.
 	TakenAt time.Time
 	// SessionRoles are the roles that statements of clients run as: the login
 	// role or the tenant role, and each role of tenant.roles.

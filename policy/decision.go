@@ -13,16 +13,16 @@ const (
 )
 
 // Decision is the outcome of the rules for one message, the single source of
-// the client's error, the blocked-query record and the span event. It holds
-// no literal, parameter value or token.
+// the client's error, the blocked-query record and the span event. Apart
+// from Message it holds no literal, parameter value or token.
 type Decision struct {
 	Action   Action
 	Rule     string // "G203"; "" if allowed
 	Title    string // of the rule
 	Reason   string // what in this message violates it; names objects, never values
 	Hint     string // what to do instead
-	SQLState string // 42501, 42601, 54000, 54001, 0A000
-	Message  string // primary message for the client
+	SQLState string // 42501, 42601, 54000, 54001, 22021, 0A000
+	Message  string // primary message for the client alone: a syntax error (G701) quotes the text that it sent
 	Position int    // 1-based character position in the text for 42601, else 0
 }
 
@@ -50,6 +50,22 @@ const (
 	Copy
 )
 
+// String is the way as the blocked-query record spells it.
+func (p Protocol) String() string {
+	switch p {
+	case Extended:
+		return "extended"
+	case Fastpath:
+		return "fastpath"
+	case Startup:
+		return "startup"
+	case Copy:
+		return "copy"
+	default:
+		return "simple"
+	}
+}
+
 // Inspection is what is known of one SQL text. It does not depend on the
 // tenant, is shared between sessions and never changes, so it can be cached.
 // The check against the tenant's own org is Inspection.ForOrg.
@@ -69,13 +85,12 @@ type Inspection struct {
 	Functions   []string
 	Settings    []string
 	Text        Redacted // constants replaced by $n; "" if the text could not be parsed or bounded
-	Fingerprint string   // set if Decision is not Allow
+	Fingerprint string   // set if Decision is not Allow, or may not be for some org
 
 	orgConstants []orgConstant
 	source       string // the exact text: the key in the cache
 	known        *known // what it was judged by
 	unknown      bool   // it names what the catalogue did not know
-	cacheable    bool
 }
 
 // Redacted is SQL text without literals: the only form in which SQL may be

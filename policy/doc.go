@@ -15,3 +15,5 @@
 // What no rule allows is refused: a statement kind, a setting, a function or a
 // relation that nobody classified is a violation of the rule of its class.
 package policy
+
+//go:generate go test . -run TestRulesDocument -update

@@ -56,17 +56,37 @@ func (e *Engine) Cached(text []byte, _ Protocol) (*Inspection, bool) {
 	return i, true
 }
 
+// TryInspect is Inspect for a caller that must not wait: ok is false if a
+// fresh snapshot of the catalogue would be needed.
+func (e *Engine) TryInspect(text string, _ Protocol) (i *Inspection, ok bool) {
+	i = e.inspect(text)
+	if e.wantsLookup(i) {
+		return nil, false
+	}
+	e.keep(i)
+	return i, true
+}
+
 // Inspect guards, parses and judges a text, and keeps the outcome for Cached.
 // It may wait for a fresh snapshot of the catalogue until ctx ends; then what
 // is unknown is refused.
 func (e *Engine) Inspect(ctx context.Context, text string, _ Protocol) *Inspection {
 	i := e.inspect(text)
-	if i.unknown && e.lookup.fetch != nil && !e.lookup.fresh(i.known) {
+	if e.wantsLookup(i) {
 		e.lookup.refresh(ctx, e.SetCatalog)
 		i = e.inspect(text)
 	}
-	if i.cacheable {
+	e.keep(i)
+	return i
+}
+
+func (e *Engine) wantsLookup(i *Inspection) bool {
+	return i.unknown && e.lookup.fetch != nil && e.lookup.due(i.known)
+}
+
+// keep caches an inspection, unless it holds only for a short while.
+func (e *Engine) keep(i *Inspection) {
+	if !i.unknown {
 		e.cache.store(i)
 	}
-	return i
 }

@@ -2,8 +2,10 @@ package policy
 
 import (
 	"context"
+	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pgbulkhead/bulkhead/parser"
 )
@@ -38,7 +40,11 @@ func newTestEngine(t *testing.T, o Options) *Engine {
 // withLookup makes every name that the sample does not know count as missing.
 func withLookup(t *testing.T, o Options) Options {
 	t.Helper()
-	o.Lookup = func(context.Context) (*Catalog, error) { return sampleCatalog(t), nil }
+	o.Lookup = func(context.Context) (*Catalog, error) {
+		c := sampleCatalog(t)
+		c.TakenAt = time.Now()
+		return c, nil
+	}
 	return o
 }
 
@@ -86,6 +92,23 @@ func words(text string) *CatalogBody {
 	return b
 }
 
+// serverNames are the names of a real server's own functions, relations and
+// types.
+func serverNames(t testing.TB) []string {
+	t.Helper()
+	data, err := os.ReadFile("../parser/testdata/catalog-15.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for line := range strings.Lines(string(data)) {
+		if f := strings.Fields(line); len(f) > 1 && f[0] != "setting" {
+			names = append(names, f[1][strings.IndexByte(f[1], '.')+1:])
+		}
+	}
+	return names
+}
+
 // sampleCatalog is a careless database: role app serves tenants, owner owns
 // everything, and the super user owns some views.
 func sampleCatalog(t *testing.T) *Catalog {
@@ -97,12 +120,10 @@ func sampleCatalog(t *testing.T) *Catalog {
 			{Name: "owner", Inherits: []string{"owner"}},
 			{Name: "postgres", Bypasses: true, Inherits: []string{"postgres", "owner"}},
 		},
-		Relations: sampleRelations(t),
-		Functions: sampleFunctions(t),
-		Types:     []parser.Name{{Schema: "public", Name: "mood"}},
-		SystemNames: []string{
-			"pg_class", "now", "int4", "pg_future_function",
-		},
+		Relations:   sampleRelations(t),
+		Functions:   sampleFunctions(t),
+		Types:       []parser.Name{{Schema: "public", Name: "mood"}},
+		SystemNames: append(serverNames(t), "pg_future_function"),
 	}
 }
 

@@ -84,6 +84,7 @@ const (
 const (
 	stateRefused    = "42501" // insufficient_privilege
 	stateSyntax     = "42601" // syntax_error
+	stateEncoding   = "22021" // character_not_in_repertoire
 	stateTooLarge   = "54000" // program_limit_exceeded
 	stateTooDeep    = "54001" // statement_too_complex
 	stateNotOffered = "0A000" // feature_not_supported

@@ -234,7 +234,7 @@ func (s *subject) judgeCall(f *parser.Function) verdict {
 	}
 	found := false
 	if n.Schema == "" || n.Schema == "pg_catalog" {
-		v, known := judgeBuiltin(n.Name)
+		v, known := s.judgeBuiltin(n.Name)
 		if v.rule != "" && !s.options.allowFunctions.has("pg_catalog", n.Name) {
 			return v
 		}

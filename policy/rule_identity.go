@@ -1,9 +1,5 @@
 package policy
 
-import (
-	"github.com/pgbulkhead/bulkhead/parser"
-)
-
 func setRole() Rule {
 	return Rule{
 		ID:       "G301",
@@ -42,31 +38,4 @@ func sessionAuthorization() Rule {
 			})
 		},
 	}
-}
-
-// kindRule makes the check of a rule that refuses statement kinds: the reason
-// is the same for each.
-func kindRule(reason string, kinds ...parser.Kind) func(*subject) []Violation {
-	return func(s *subject) []Violation {
-		if kind, found := s.firstOf(kinds); found {
-			return one(kind.String() + " " + reason)
-		}
-		return nil
-	}
-}
-
-// firstOf returns the first of the kinds that the statement has, nested ones
-// included.
-func (s *subject) firstOf(kinds []parser.Kind) (parser.Kind, bool) {
-	for _, k := range kinds {
-		if s.statement.Kind == k {
-			return k, true
-		}
-		for _, n := range s.statement.Nested {
-			if n == k {
-				return k, true
-			}
-		}
-	}
-	return 0, false
 }

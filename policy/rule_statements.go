@@ -18,7 +18,12 @@ func doBlock() Rule {
 		Blocked:  "DO $$ BEGIN PERFORM 1; END $$",
 		Allowed:  "SELECT 1",
 		Remedy:   "Send the statements themselves, or call a function that the operator reviewed.",
-		check:    kindRule("runs code that cannot be read", parser.KindDo),
+		check: func(s *subject) []Violation {
+			if s.has(parser.KindDo) {
+				return one("DO runs code that cannot be read")
+			}
+			return nil
+		},
 	}
 }
 
@@ -33,7 +38,7 @@ func copyOutside() Rule {
 		Allowed:  "COPY accounts TO STDOUT",
 		Remedy:   "Use COPY ... FROM STDIN and TO STDOUT.",
 		check: func(s *subject) []Violation {
-			if s.statement.Kind == parser.KindCopy && (s.statement.Copy.Program || !s.statement.Copy.Stdio) {
+			if s.has(parser.KindCopy) && (s.statement.Copy.Program || !s.statement.Copy.Stdio) {
 				return one("COPY with a file or program of the server")
 			}
 			return nil
@@ -79,7 +84,7 @@ func lockTable() Rule {
 		Allowed:  "LOCK TABLE accounts IN ACCESS SHARE MODE",
 		Remedy:   "Lock rows (SELECT ... FOR UPDATE), or use a weaker mode.",
 		check: func(s *subject) []Violation {
-			if s.statement.Kind != parser.KindLock || s.weakLock() {
+			if !s.has(parser.KindLock) || s.weakLock() {
 				return nil
 			}
 			return s.eachAccess(parser.AccessLock, func(r *parser.Relation, _ *knownRelation) string {
@@ -100,10 +105,12 @@ func channels() Rule {
 		Allowed:  "UNLISTEN *",
 		Remedy:   "Poll a table with row security, or let the operator add LISTEN or NOTIFY to policy.allow.statements.",
 		check: func(s *subject) []Violation {
-			if kind, found := s.firstOf([]parser.Kind{parser.KindListen, parser.KindNotify}); found {
-				return one(kind.String() + " on a channel that all tenants share")
+			for _, kind := range []parser.Kind{parser.KindListen, parser.KindNotify} {
+				if s.has(kind) {
+					return one(kind.String() + " on a channel that all tenants share")
+				}
 			}
-			return s.functionViolations("G607")
+			return functionRule("G607")(s)
 		},
 	}
 }
@@ -120,9 +127,10 @@ func twoPhase() Rule {
 		Remedy:   "Use an ordinary transaction.",
 		SQLState: stateNotOffered,
 		check: func(s *subject) []Violation {
-			switch s.statement.Transaction {
-			case parser.TransactionPrepare, parser.TransactionCommitPrepared, parser.TransactionRollbackPrepared:
-				return one("two-phase commit")
+			for _, kind := range []parser.Kind{parser.KindPrepareTransaction, parser.KindCommitPrepared, parser.KindRollbackPrepared} {
+				if s.has(kind) {
+					return one(kind.String() + " acts on transactions that outlive sessions")
+				}
 			}
 			return nil
 		},

@@ -62,8 +62,8 @@ func (i *Inspection) ForOrg(e *Engine, org string) Decision {
 		return i.Decision
 	}
 	for _, c := range i.orgConstants {
-		if org != "" && e.options.form.same(c.value, org) {
-			continue
+		if org != "" && (e.options.form.same(c.value, org) || e.options.form.sameText([]byte(c.value), org)) {
+			continue // the own org, or an array of it
 		}
 		reason := "a literal compared with column " + c.column + " is not this session's org"
 		if c.write {

@@ -76,6 +76,6 @@ func notText() Rule {
 		Blocked:  "SELECT '<byte 0xFF>'",
 		Allowed:  "SELECT 'é'",
 		Remedy:   "Send UTF-8; send binary data as a parameter.",
-		SQLState: stateSyntax,
+		SQLState: stateEncoding,
 	}
 }

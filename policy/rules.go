@@ -14,11 +14,13 @@ func Rules() []Rule {
 		// identity and privilege
 		setRole(), sessionAuthorization(), grants(), roleDDL(), policies(), ownership(),
 		settingNotAllowed(), // after the rules that name one setting
+		// statement kinds that are refused whatever they name
+		doBlock(), copyOutside(), twoPhase(), serverWide(), maintenance(), ddl(), shadowTable(),
 		// functions
 		sqlTextFunction(), hostFunction(), otherSessionsFunction(), largeObject(), sequenceFunction(), advisoryLock(),
 		roleFunction(), definerFunction(), unsafeFunction(), extensionFunction(), unknownFunction(), attributeFunction(),
-		// statement kinds that name what they endanger
-		doBlock(), copyOutside(), truncate(), lockTable(), channels(), twoPhase(), shadowTable(), serverWide(), maintenance(), ddl(),
+		// statement kinds that are refused for what they name
+		truncate(), lockTable(), channels(),
 		// relations
 		unprotectedTable(), ownerView(), materializedView(), partition(), foreignTable(), indirectTable(), systemRelation(), unknownRelation(),
 		// what is left

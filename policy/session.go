@@ -42,6 +42,13 @@ func (e *Engine) FunctionCall(oid uint32) Decision {
 	return e.refuse("G103", "FunctionCall of the function with oid "+strconv.FormatUint(uint64(oid), 10))
 }
 
+// TooLarge is the decision on a text that is longer than
+// Options.MaxStatementBytes, so long that nobody has read it. It blocks in
+// every mode.
+func (e *Engine) TooLarge() Decision {
+	return decide(ruleByID("G703"), Block, Violation{Reason: "the statement is longer than limits.max_statement_bytes"})
+}
+
 // isSettingName reports whether a name could be that of a setting: letters,
 // digits, underscores, dollar signs and dots (valid_custom_variable_name).
 func isSettingName(name string) bool {

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pgbulkhead/bulkhead/internal/config"
+	"github.com/pgbulkhead/bulkhead/parser"
 	"github.com/pgbulkhead/bulkhead/policy"
 )
 
@@ -58,7 +59,7 @@ func inspect(cmd *cobra.Command, args []string, flags *inspectFlags) error {
 		return err
 	}
 	refused := false
-	for _, part := range policy.Split(text) {
+	for _, part := range splitStatements(text) {
 		report := inspectStatement(cmd.Context(), engine, part, flags.org)
 		refused = refused || report.Decision == "blocked"
 		if err := report.write(cmd.OutOrStdout(), flags.json); err != nil {
@@ -81,6 +82,20 @@ func inspectedText(cmd *cobra.Command, args []string) (string, error) {
 		return "", fmt.Errorf("read standard input: %w", err)
 	}
 	return string(text), nil
+}
+
+// splitStatements cuts a text into its statements. A text that cannot be
+// parsed stays whole: the engine says why.
+func splitStatements(text string) []string {
+	batch, err := parser.Parse(text, parser.Options{})
+	if err != nil {
+		return []string{text}
+	}
+	parts := make([]string, 0, len(batch.Statements))
+	for i := range batch.Statements {
+		parts = append(parts, text[batch.Statements[i].Start:batch.Statements[i].End])
+	}
+	return parts
 }
 
 // inspectEngine makes the engine that judges: as `bulkhead serve` would with

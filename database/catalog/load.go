@@ -14,12 +14,14 @@ import (
 // Load takes a snapshot over a connection that is not in a transaction. It
 // leaves the connection as it found it.
 func Load(ctx context.Context, conn *pgx.Conn, o Options) (*Snapshot, error) {
+	began := time.Now() // of our clock: it is compared with that
 	tx, err := conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
 	if err != nil {
 		return nil, fmt.Errorf("begin catalogue snapshot: %w", err)
 	}
 	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }() // nothing was written: a failure means a dead connection
 	l := &loader{tx: tx, options: o, byOID: make(map[uint32]int)}
+	l.snapshot.TakenAt = began
 	for _, step := range []func(context.Context) error{
 		l.begin, l.roles, l.relations, l.uses, l.foreignKeys, l.functions, l.types, l.systemNames,
 	} {
@@ -45,12 +47,12 @@ func (l *loader) begin(ctx context.Context) error {
 		return fmt.Errorf("set search_path: %w", err)
 	}
 	s := &l.snapshot
-	const query = `SELECT pg_catalog.now(), pg_catalog.current_setting('server_version_num')::pg_catalog.int4,
+	const query = `SELECT pg_catalog.current_setting('server_version_num')::pg_catalog.int4,
 		pg_catalog.current_database()::pg_catalog.text, session_user::pg_catalog.text`
-	if err := l.tx.QueryRow(ctx, query).Scan(&s.TakenAt, &s.ServerVersion, &s.Database, &s.LoginRole); err != nil {
+	if err := l.tx.QueryRow(ctx, query).Scan(&s.ServerVersion, &s.Database, &s.LoginRole); err != nil {
 		return fmt.Errorf("read server version: %w", err)
 	}
-	s.TakenAt = time.Now() // of our clock: it is compared with that
+
 	l.sessionRoles()
 	return nil
 }

@@ -25,7 +25,7 @@ type Finding struct {
 
 // GrammarVersion is the major version of the grammar that the guard parses
 // with; a newer server may read a statement otherwise.
-const GrammarVersion = 17
+const GrammarVersion = 16
 
 // JudgeLogin says whether the login role is fit to serve tenants: what it is,
 // what it owns, and what it can become. Findings are sorted by severity, key

@@ -1,0 +1,58 @@
+package policy
+
+import (
+	"strings"
+	"testing"
+)
+
+// FuzzInspect hunts for panics, and for a text that one parse allows and
+// another does not.
+func FuzzInspect(f *testing.F) {
+	for _, r := range Rules() {
+		f.Add(r.Blocked)
+		f.Add(r.Allowed)
+	}
+	e, err := New(Options{TenantColumns: []string{"org_id"}, TenantSettings: []string{"app.org_id"}, AssumeRelations: true, CacheEntries: 64})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		first := e.Inspect(t.Context(), text, Simple)
+		if cached, ok := e.Cached([]byte(text), Simple); ok && cached.Decision != first.Decision && cached.source != text {
+			t.Errorf("cached %+v, inspected %+v", cached.Decision, first.Decision)
+		}
+		if again := e.Inspect(t.Context(), text, Extended); again.Decision != first.Decision {
+			t.Errorf("decided %+v, then %+v", first.Decision, again.Decision)
+		}
+		if d := first.Decision; d.Action == Block && (d.Rule == "" || d.SQLState == "" || d.Message == "" || d.Reason == "") {
+			t.Errorf("a refusal without rule, state, message or reason: %+v", d)
+		}
+		first.ForOrg(e, orgA)
+	})
+}
+
+// FuzzStartupParameter hunts for panics and for a spelling of a name that
+// must be refused but is not.
+func FuzzStartupParameter(f *testing.F) {
+	f.Add("client_encoding", "'utf-8'")
+	f.Add("APP.org_id", "x")
+	f.Add("role", "none")
+	f.Add("replication", "database")
+	f.Add("search_path", `"pg_temp"`)
+	e, err := New(Options{TenantSettings: []string{"app.org_id"}})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, name, value string) {
+		d := e.StartupParameter(name, value)
+		switch strings.ToLower(name) {
+		case "app.org_id", "role", "session_authorization", "session_replication_role":
+			if d.Action != Block {
+				t.Errorf("%s=%s was allowed", name, value)
+			}
+		}
+		if value != "" && (strings.Contains(d.Reason, value) && len(value) > 8 && !strings.Contains(d.Reason, name)) {
+			t.Errorf("the value %q is in the reason %q", value, d.Reason)
+		}
+	})
+}
