@@ -31,6 +31,9 @@ func handlers() map[string]handler {
 }
 
 func selectStmt(w *walker, n node) {
+	if n.child("into_clause").ok() {
+		w.statement.Flags |= FlagSelectInto
+	}
 	w.scope(n, func() { w.descend(n, "with_clause") })
 }
 
