@@ -3,7 +3,6 @@ package proxy
 import (
 	"bytes"
 	"encoding/binary"
-	"errors"
 
 	"github.com/pgbulkhead/bulkhead/auth"
 	"github.com/pgbulkhead/bulkhead/tenant"

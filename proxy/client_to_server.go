@@ -215,7 +215,7 @@ func (s *Session) namedMessage(st *step, b []byte, size int) int {
 		o.kind = owedClose
 		s.closeNamed(msg[5:])
 	case 'E':
-		o = s.executed(st, msg[5:])
+		o = s.execute(st, msg[5:])
 	case 'D':
 		if s.unknownUnnamed(msg[5:]) {
 			s.refuseWith(st, msg, errUnnamedGone)

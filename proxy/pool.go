@@ -135,19 +135,22 @@ func (p *pool) enqueue(o *orgPool) {
 // serve starts logins for waiters as long as there is room, one org after the
 // other. Idle connections make room when they fit nobody who waits.
 func (p *pool) serve(out *outcome) {
-	for tries := len(p.queue); tries > 0 && !p.closed; tries-- {
-		o := p.queue[0]
-		p.queue = p.queue[1:]
-		o.queued = false
-		if len(o.waiters) > 0 && p.makeRoom(o, out) {
-			w := o.waiters[0]
-			o.waiters = o.waiters[1:]
-			p.total++
-			o.total++
-			out.dial = append(out.dial, w)
-			tries = len(p.queue) + 2
+	for progress := true; progress && !p.closed; {
+		progress = false
+		for range len(p.queue) {
+			o := p.queue[0]
+			p.queue = p.queue[1:]
+			o.queued = false
+			if len(o.waiters) > 0 && p.makeRoom(o, out) {
+				w := o.waiters[0]
+				o.waiters = o.waiters[1:]
+				p.total++
+				o.total++
+				out.dial = append(out.dial, w)
+				progress = true
+			}
+			p.enqueue(o)
 		}
-		p.enqueue(o)
 	}
 }
 

@@ -135,8 +135,8 @@ func (s *Session) closeNamed(body []byte) {
 	}
 }
 
-// executed returns what is owed for an Execute of the portal named in body.
-func (s *Session) executed(st *step, body []byte) owed {
+// execute returns what is owed for an Execute of the portal named in body.
+func (s *Session) execute(st *step, body []byte) owed {
 	o := owed{kind: owedExecute}
 	name, _, _ := bytes.Cut(body, []byte{0})
 	p := s.portal

@@ -42,6 +42,9 @@ type serverConn struct {
 	// unsynced: messages of the extended protocol were sent since the last
 	// Sync.
 	unsynced bool
+	// fatal: the server has said that it ends the connection, and the client
+	// was told in the server's words.
+	fatal bool
 	// doubt, if not empty, says why the connection must not be used again.
 	doubt string
 	// link is the driver's end of it.

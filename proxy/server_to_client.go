@@ -142,6 +142,7 @@ func (sc *serverConn) errorResponse(st *step, b []byte, r replies) (pass bool, e
 	severity, code := errorFields(b[5:])
 	if severity != severityError {
 		// FATAL or PANIC: the server ends the connection, whatever was asked.
+		sc.fatal = true
 		sc.doubtful("the server ended it: " + code)
 		return true, nil
 	}

@@ -1,0 +1,155 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgbulkhead/bulkhead/database/catalog"
+	"github.com/pgbulkhead/bulkhead/internal/config"
+	"github.com/pgbulkhead/bulkhead/policy"
+	"github.com/pgbulkhead/bulkhead/proxy"
+)
+
+// catalogs keep the guard's picture of each database up to date.
+type catalogs struct {
+	cfg    *config.Config
+	server proxy.ServerOptions
+	log    *slog.Logger
+
+	mu      sync.Mutex
+	byName  map[string]*policy.Engine
+	failing string // why the server cannot be reached; "" if it can
+}
+
+// catalogEvery is how often the catalogue is read without a reason. A name
+// that is not known is looked up at once.
+const catalogEvery = time.Minute
+
+// catalogTimeout bounds one reading.
+const catalogTimeout = 30 * time.Second
+
+func newCatalogs(cfg *config.Config, server proxy.ServerOptions, log *slog.Logger) *catalogs {
+	return &catalogs{cfg: cfg, server: server, log: log, byName: make(map[string]*policy.Engine)}
+}
+
+// load reads the catalogue of a database as the login role.
+func (c *catalogs) load(ctx context.Context, database string) (*catalog.Snapshot, error) {
+	ctx, stop := context.WithTimeout(ctx, catalogTimeout)
+	defer stop()
+	cfg, err := pgx.ParseConfig(c.cfg.Server.DSN.Reveal())
+	if err != nil {
+		return nil, fmt.Errorf("parse server.dsn")
+	}
+	cfg.Config.Database = database
+	cfg.RuntimeParams["application_name"] = "bulkhead"
+	if c.server.Password != nil {
+		if cfg.Config.Password, err = c.server.Password(); err != nil {
+			return nil, fmt.Errorf("read the login role's password: %w", err)
+		}
+	}
+	conn, err := pgx.ConnectConfig(ctx, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("log in to the server: %w", err)
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	o := catalog.Options{TenantColumns: c.cfg.Tenant.Columns, Role: c.cfg.Tenant.Role}
+	for _, role := range c.cfg.Tenant.Roles {
+		o.Roles = append(o.Roles, role)
+	}
+	slices.Sort(o.Roles)
+	return catalog.Load(ctx, conn, o)
+}
+
+// judge refuses a login role from which row security can be escaped, unless
+// server.allow_unsafe_login accepts it.
+func (c *catalogs) judge(ctx context.Context) error {
+	snapshot, err := c.load(ctx, c.server.Database)
+	if err != nil {
+		return &exitError{code: exitUnreachable, err: err}
+	}
+	unsafe := false
+	for _, f := range catalog.JudgeLogin(snapshot) {
+		if f.Severity == catalog.Warning {
+			c.log.Warn("server: "+f.Text, "subject", f.Subject, "remedy", f.Remedy)
+			continue
+		}
+		unsafe = true
+		c.log.Error("login role is not fit: "+f.Text, "subject", f.Subject, "remedy", f.Remedy)
+	}
+	switch {
+	case !unsafe:
+	case c.cfg.Server.AllowUnsafeLogin:
+		c.log.Error("server.allow_unsafe_login is set: tenants are not safe from each other if the guard fails")
+	default:
+		return &exitError{code: exitFindings, err: fmt.Errorf(
+			"the login role %s is not fit for tenants (see the log); give the proxy a role of its own, or set server.allow_unsafe_login to run all the same", snapshot.LoginRole)}
+	}
+	return nil
+}
+
+// engines makes an engine for each database that a client may name.
+func (c *catalogs) engines(ctx context.Context, settings []string) (map[string]*policy.Engine, error) {
+	for _, name := range append([]string{c.server.Database}, c.cfg.Server.Databases...) {
+		if c.byName[name] != nil {
+			continue
+		}
+		o := policyOptions(c.cfg, settings)
+		o.Lookup = func(ctx context.Context) (*policy.Catalog, error) { return c.read(ctx, name) }
+		var err error
+		if o.Catalog, err = c.read(ctx, name); err != nil {
+			return nil, &exitError{code: exitUnreachable, err: fmt.Errorf("database %s: %w", name, err)}
+		}
+		if c.byName[name], err = policy.New(o); err != nil {
+			return nil, &exitError{code: exitUsage, err: fmt.Errorf("policy: %w", err)}
+		}
+	}
+	return c.byName, nil
+}
+
+func (c *catalogs) read(ctx context.Context, database string) (*policy.Catalog, error) {
+	snapshot, err := c.load(ctx, database)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err != nil {
+		c.failing = "the server's catalogue cannot be read"
+		c.log.Warn("catalogue cannot be read", "database", database, "error", err)
+		return nil, err
+	}
+	c.failing = ""
+	return policyCatalog(snapshot), nil
+}
+
+// refreshAll reads all catalogues anew. What cannot be read stays as it was.
+func (c *catalogs) refreshAll(ctx context.Context) {
+	for name, e := range c.byName {
+		if snapshot, err := c.read(ctx, name); err == nil {
+			e.SetCatalog(snapshot)
+		}
+	}
+}
+
+// watch reads the catalogues now and then until ctx ends.
+func (c *catalogs) watch(ctx context.Context) {
+	t := time.NewTicker(catalogEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+			c.refreshAll(ctx)
+		}
+	}
+}
+
+func (c *catalogs) unreachable() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.failing
+}

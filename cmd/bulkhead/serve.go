@@ -1,0 +1,352 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/pgbulkhead/bulkhead/auth"
+	"github.com/pgbulkhead/bulkhead/blocklog"
+	"github.com/pgbulkhead/bulkhead/console"
+	"github.com/pgbulkhead/bulkhead/internal/config"
+	"github.com/pgbulkhead/bulkhead/internal/telemetry"
+	"github.com/pgbulkhead/bulkhead/policy"
+	"github.com/pgbulkhead/bulkhead/proxy"
+	"github.com/pgbulkhead/bulkhead/tenant"
+)
+
+// drainTime is how long sessions may go on after SIGTERM to end their
+// transactions.
+const drainTime = 30 * time.Second
+
+func newServeCommand() *cobra.Command {
+	var file string
+	cmd := &cobra.Command{
+		Use:   "serve --config FILE",
+		Short: "Run the proxy",
+		Long: `Run the proxy until SIGTERM or SIGINT, which drain it: no client is accepted any
+more, each session ends at its next transaction boundary, and after 30 seconds,
+or a second signal, what is left is cut off. SIGHUP reads the database's catalogue, keys and
+certificates anew.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := config.Load(file, os.Environ())
+			if err != nil {
+				return &exitError{code: exitUsage, err: err}
+			}
+			if err := cfg.CheckFiles(); err != nil {
+				return &exitError{code: exitUsage, err: err}
+			}
+			return serve(cmd.Context(), cfg, cmd.ErrOrStderr())
+		},
+	}
+	cmd.Flags().StringVar(&file, "config", "", "configuration file; without it everything comes from BULKHEAD_ variables")
+	return cmd
+}
+
+// service is a running proxy with all that belongs to it.
+type service struct {
+	cfg       *config.Config
+	log       *slog.Logger
+	telemetry *telemetry.Telemetry
+	verifier  *auth.Verifier
+	blocked   *blocklog.Writer
+	catalogs  *catalogs
+	proxy     *proxy.Server
+}
+
+// serve runs the proxy until ctx ends.
+func serve(ctx context.Context, cfg *config.Config, logTo interface{ Write([]byte) (int, error) }) error {
+	level, err := telemetry.ParseLevel(string(cfg.Log.Level))
+	if err != nil {
+		return &exitError{code: exitUsage, err: err}
+	}
+	log, err := telemetry.NewLogger(logTo, string(cfg.Log.Format), level)
+	if err != nil {
+		return &exitError{code: exitUsage, err: err}
+	}
+	s := &service{cfg: cfg, log: log}
+	if err := s.build(ctx); err != nil {
+		return err
+	}
+	defer s.close()
+	return s.run(ctx)
+}
+
+// build makes everything that the proxy needs, in the order of dependence.
+func (s *service) build(ctx context.Context) error {
+	var err error
+	if s.telemetry, err = telemetry.Setup(ctx, telemetry.Options{
+		ServiceName: s.cfg.Telemetry.ServiceName, Version: version, Logger: s.log,
+	}); err != nil {
+		return &exitError{code: exitUsage, err: err}
+	}
+	if s.verifier, err = auth.New(authOptions(s.cfg, s.log)); err != nil {
+		return &exitError{code: exitUsage, err: err}
+	}
+	resolver, err := tenant.NewResolver(tenantOptions(s.cfg))
+	if err != nil {
+		return &exitError{code: exitUsage, err: err}
+	}
+	server, err := serverOptions(s.cfg)
+	if err != nil {
+		return &exitError{code: exitUsage, err: err}
+	}
+	s.catalogs = newCatalogs(s.cfg, server, s.log)
+	if err := s.catalogs.judge(ctx); err != nil {
+		return err
+	}
+	engines, err := s.catalogs.engines(ctx, resolver.Names())
+	if err != nil {
+		return err
+	}
+	if s.blocked, err = blocklog.Open(blocklog.Options{
+		File: string(s.cfg.BlockedLog.File), MaxSizeMB: s.cfg.BlockedLog.MaxSizeMB, Logger: s.log,
+	}); err != nil {
+		return &exitError{code: exitUsage, err: err}
+	}
+	o := proxyOptions(s.cfg, s.log)
+	o.Server, o.Engines, o.Resolver, o.Verifier, o.BlockedLog = server, engines, resolver, s.verifier, s.blocked
+	if err := s.addTLS(&o); err != nil {
+		return &exitError{code: exitUsage, err: err}
+	}
+	if s.cfg.Auth.TokenFile != "" {
+		if o.TokenSource, err = auth.NewTokenSource(string(s.cfg.Auth.TokenFile), int(s.cfg.Auth.MaxTokenBytes)); err != nil {
+			return &exitError{code: exitUsage, err: err}
+		}
+	}
+	if s.telemetry.Enabled() {
+		o.Tracer = s.telemetry.Tracer()
+	}
+	if s.proxy, err = proxy.New(o); err != nil {
+		return &exitError{code: exitUnreachable, err: err}
+	}
+	for _, c := range append(blockedLogCollectors(s.blocked), s.proxy.Collector()) {
+		if err := s.telemetry.Registry().Register(c); err != nil {
+			return fmt.Errorf("register metrics: %w", err)
+		}
+	}
+	return nil
+}
+
+func (s *service) close() {
+	ctx, stop := context.WithTimeout(context.Background(), 5*time.Second)
+	defer stop()
+	if err := errors.Join(s.blocked.Close(ctx), s.telemetry.Shutdown(ctx)); err != nil {
+		s.log.Error("shutdown incomplete", "error", err)
+	}
+}
+
+// run serves until ctx ends, then drains.
+func (s *service) run(ctx context.Context) error {
+	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	g, serving := errgroup.WithContext(serving)
+	g.Go(func() error { return s.proxy.Run(serving) })
+	g.Go(func() error { s.verifier.Run(serving); return nil })
+	g.Go(func() error { s.catalogs.watch(serving); return nil })
+	if s.cfg.Admin.Listen != "" {
+		g.Go(func() error { return console.Serve(serving, s.consoleOptions()) })
+	}
+	for _, addr := range s.proxy.Addresses() {
+		s.log.Info("listening", "address", addr.String(), "network", addr.Network())
+	}
+	reload := make(chan os.Signal, 1)
+	signal.Notify(reload, syscall.SIGHUP)
+	defer signal.Stop(reload)
+	for {
+		select {
+		case <-reload:
+			s.catalogs.refreshAll(serving)
+			s.verifier.Reload()
+			s.log.Info("reloaded")
+			continue
+		case <-serving.Done():
+			return g.Wait()
+		case <-ctx.Done():
+		}
+		break
+	}
+	s.log.Info("draining")
+	draining, cancel := context.WithTimeout(serving, drainTime)
+	defer cancel()
+	if err := s.proxy.Drain(draining); err != nil {
+		s.log.Warn("drain incomplete", "error", err)
+	}
+	stop()
+	if err := g.Wait(); err != nil && !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+func (s *service) consoleOptions() console.Options {
+	return console.Options{
+		Listen:    s.cfg.Admin.Listen,
+		TokenFile: string(s.cfg.Admin.TokenFile),
+		Gatherer:  s.telemetry.Registry(),
+		Logger:    s.log,
+		Ready: func() []console.Problem {
+			var p []console.Problem
+			if s.proxy.Draining() {
+				p = append(p, console.Problem{What: "draining", Reason: "the proxy is shutting down"})
+			}
+			if err := s.blocked.Err(); err != nil {
+				p = append(p, console.Problem{What: "blocked_log", Reason: "the blocked-query log cannot be written"})
+			}
+			if why := s.catalogs.unreachable(); why != "" {
+				p = append(p, console.Problem{What: "server", Reason: why})
+			}
+			return p
+		},
+	}
+}
+
+func (s *service) addTLS(o *proxy.Options) error {
+	t := s.cfg.ClientTLS
+	o.TLS.AllowPlaintextToken = t.AllowPlaintextPassword
+	if t.Mode == config.TLSDisable || t.CertFile == "" {
+		return nil
+	}
+	o.TLS.Mode = map[config.TLSMode]proxy.TLSMode{
+		config.TLSPrefer: proxy.TLSPrefer, config.TLSRequire: proxy.TLSRequire, config.TLSVerifyClient: proxy.TLSVerifyClient,
+	}[t.Mode]
+	files := proxy.CertificateFiles{Cert: string(t.CertFile), Key: string(t.KeyFile)}
+	if t.Mode == config.TLSVerifyClient {
+		files.ClientCA = string(t.ClientCAFile)
+	}
+	var err error
+	o.TLS.Config, err = proxy.NewTLSConfig(files, s.log)
+	return err
+}
+
+func proxyOptions(c *config.Config, log *slog.Logger) proxy.Options {
+	return proxy.Options{
+		Listen: c.Listen,
+		Loops:  c.Loops,
+		Pool: proxy.PoolOptions{
+			Transaction: c.Pool.Mode == config.PoolTransaction,
+			Max:         c.Pool.MaxServerConnections,
+			MaxPerOrg:   c.Pool.MaxPerOrg,
+			MinIdle:     c.Pool.MinIdle,
+			IdleTimeout: c.Pool.IdleTimeout,
+			MaxLifetime: c.Pool.MaxLifetime,
+		},
+		Limits: proxy.Limits{
+			MaxClients:         c.Limits.MaxClients,
+			MaxClientsPerOrg:   c.Limits.MaxClientsPerOrg,
+			AuthTimeout:        c.Limits.AuthTimeout,
+			MaxStatementBytes:  int(c.Limits.MaxStatementBytes),
+			MaxTokenBytes:      int(c.Auth.MaxTokenBytes),
+			ClientIdle:         c.Limits.ClientIdleTimeout,
+			IdleInTransaction:  c.Limits.IdleInTransactionTimeout,
+			StatementTimeout:   c.Limits.StatementTimeout,
+			QueueTimeout:       c.Pool.QueueTimeout,
+			ServerResetTimeout: 10 * time.Second,
+		},
+		Throttle:     auth.NewThrottle(),
+		OAuthBearer:  c.Auth.Methods[0] == config.MethodOAuthBearer,
+		OAuthFailure: auth.BearerFailure(c.Auth.Issuers[0].Issuer, ""),
+		SlowQuery:    c.Telemetry.SlowQuery,
+		Logger:       log,
+	}
+}
+
+func authOptions(c *config.Config, log *slog.Logger) auth.Options {
+	o := auth.Options{
+		Leeway:        c.Auth.Leeway,
+		MaxTokenBytes: int(c.Auth.MaxTokenBytes),
+		OrgType:       string(c.Tenant.OrgType),
+		RevokedFile:   string(c.Auth.RevokedFile),
+		Logger:        log,
+	}
+	for _, is := range c.Auth.Issuers {
+		algorithms := make([]string, len(is.Algorithms))
+		for i, a := range is.Algorithms {
+			algorithms[i] = string(a)
+		}
+		o.Issuers = append(o.Issuers, auth.Issuer{
+			Issuer: is.Issuer, Audience: is.Audience, Algorithms: algorithms,
+			JWKSURL: is.JWKSURL, JWKSFile: string(is.JWKSFile), SecretFile: string(is.SecretFile), PublicKeyFile: string(is.PublicKeyFile),
+			OrgClaim: is.Claims.Org, SubjectClaim: is.Claims.Subject, RoleClaim: is.Claims.Role,
+		})
+	}
+	return o
+}
+
+func tenantOptions(c *config.Config) tenant.Options {
+	return tenant.Options{
+		OrgType: string(c.Tenant.OrgType), Settings: c.Tenant.Settings, Role: c.Tenant.Role, Roles: c.Tenant.Roles,
+	}
+}
+
+// policyOptions are the options of an engine, without a catalogue.
+func policyOptions(c *config.Config, settings []string) policy.Options {
+	rules := make(map[string]policy.RuleMode, len(c.Policy.Rules))
+	for id, mode := range c.Policy.Rules {
+		rules[id] = map[config.RuleMode]policy.RuleMode{
+			config.RuleEnforce: policy.RuleEnforce, config.RuleObserve: policy.RuleObserve, config.RuleOff: policy.RuleOff,
+		}[mode]
+	}
+	mode := policy.Enforce
+	if c.Policy.Mode == config.PolicyObserve {
+		mode = policy.ObserveMode
+	}
+	return policy.Options{
+		Mode: mode, Rules: rules,
+		AllowFunctions: c.Policy.Allow.Functions, AllowSettings: c.Policy.Allow.Settings,
+		AllowStatements: c.Policy.Allow.Statements, AllowRelations: c.Policy.Allow.Relations,
+		TenantColumns: c.Tenant.Columns, OrgType: string(c.Tenant.OrgType),
+		TenantSettings: settings, ContextRole: c.Tenant.Role,
+		MaxStatementBytes: int(c.Limits.MaxStatementBytes),
+	}
+}
+
+// serverOptions parses server.dsn. TLS is verified off loopback unless the
+// DSN says otherwise: libpq's own default, prefer, would accept anybody.
+func serverOptions(c *config.Config) (proxy.ServerOptions, error) {
+	dsn := c.Server.DSN.Reveal()
+	cfg, err := pgconn.ParseConfig(dsn)
+	if err != nil {
+		return proxy.ServerOptions{}, errors.New("server.dsn: not a connection string that libpq takes")
+	}
+	if !strings.Contains(dsn, "sslmode") && os.Getenv("PGSSLMODE") == "" && !localServer(cfg) {
+		return proxy.ServerOptions{}, fmt.Errorf("server.dsn: %s is not local, so say how TLS is to be checked: add sslmode=verify-full (and sslrootcert)", cfg.Host)
+	}
+	o := proxy.ServerOptions{Config: cfg, Database: cfg.Database, Dialers: 8}
+	if o.Database == "" {
+		o.Database = cfg.User
+	}
+	if file := string(c.Server.PasswordFile); file != "" {
+		o.Password = func() (string, error) {
+			b, err := os.ReadFile(file)
+			return strings.TrimSuffix(strings.TrimSuffix(string(b), "\n"), "\r"), err
+		}
+	}
+	return o, nil
+}
+
+func localServer(c *pgconn.Config) bool {
+	local := func(host string) bool {
+		return strings.HasPrefix(host, "/") || host == "localhost" || strings.HasPrefix(host, "127.") || host == "::1"
+	}
+	if !local(c.Host) {
+		return false
+	}
+	for _, f := range c.Fallbacks {
+		if !local(f.Host) {
+			return false
+		}
+	}
+	return true
+}
