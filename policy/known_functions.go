@@ -94,7 +94,8 @@ func (k *known) judgeWords(b *CatalogBody, o *compiledOptions) string {
 	s := &subject{options: o, known: k, place: functionBody}
 	for _, call := range b.Calls {
 		n := splitName(call)
-		if isKeywordBeforeParenthesis(n.Name) || n.Schema == "" && len(k.functions[n.Name]) == 0 && !s.isBuiltin(n.Name) {
+		_, builtin := s.judgeBuiltin(n.Name)
+		if isKeywordBeforeParenthesis(n.Name) || n.Schema == "" && len(k.functions[n.Name]) == 0 && !builtin {
 			continue // a keyword, a column list, a type with a length
 		}
 		if v := s.judgeCall(&parser.Function{Name: n}); v.rule != "" && v.rule != "G411" {

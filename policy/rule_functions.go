@@ -257,6 +257,7 @@ func (s *subject) judgeCall(f *parser.Function) verdict {
 
 func (s *subject) unknownFunction(n parser.Name) verdict {
 	v := verdict{"G411", "function " + spell(n) + " is not known"}
+	s.unknown = s.known.absent // then a lookup tells at least the server's own
 	_, system := s.known.system[n.Name]
 	if system || n.Schema == "pg_catalog" || strings.HasPrefix(n.Schema, "pg_temp") {
 		return v
