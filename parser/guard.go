@@ -28,6 +28,7 @@ const (
 	maxNesting        = 500
 	maxChain          = 2000
 	maxAtomic         = 16 // function bodies in functions
+	maxWarnings       = 4  // GLOBAL TEMP: libpg_query writes a warning to standard error
 )
 
 // Guard checks in one linear pass that a text can be given to libpg_query: its
@@ -81,6 +82,8 @@ type guard struct {
 	levels   []level
 	afterDot bool // the last token was a dot: a word is a name, not a keyword
 	atomic   int
+	globals  int  // GLOBAL TEMP and GLOBAL TEMPORARY so far
+	global   bool // the last token was GLOBAL
 	failed   *Error
 }
 
@@ -92,6 +95,7 @@ func (g *guard) run() error {
 		}
 		g.token(t)
 		g.afterDot = t.kind == tokenDot
+		g.global = t.kind == tokenWord && strings.EqualFold(g.text[t.start:t.end], "global")
 	}
 	if g.failed == nil {
 		g.failed = g.lexer.failed
@@ -235,9 +239,20 @@ func (g *guard) caseWord(w string) {
 		if g.top().opener == 'C' {
 			g.pop()
 		}
+	case "temp", "temporary":
+		if g.globals += boolToInt(g.global); g.globals > maxWarnings {
+			g.fail("too many GLOBAL TEMPORARY in one statement")
+		}
 	case "atomic":
 		if g.atomic++; g.atomic > maxAtomic {
 			g.fail("too many function bodies in one statement")
 		}
 	}
+}
+
+func boolToInt(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
 }
