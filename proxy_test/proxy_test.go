@@ -29,7 +29,7 @@ const (
 	secret = "0123456789abcdef0123456789abcdef-test-secret"
 )
 
-var binary string
+var program string
 
 func TestMain(m *testing.M) {
 	os.Exit(run(m))
@@ -43,8 +43,8 @@ func run(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	defer pgtest.StopShared()
-	binary = filepath.Join(dir, "bulkhead")
-	args := []string{"build", "-o", binary}
+	program = filepath.Join(dir, "bulkhead")
+	args := []string{"build", "-o", program}
 	if raceEnabled {
 		args = append(args, "-race")
 	}
@@ -199,7 +199,7 @@ func (p *proxy) launch(t testing.TB, file string) {
 	}
 	p.stderr = &logBuffer{}
 	p.stderr.cond.L = &p.stderr.mu
-	p.cmd = exec.Command(binary, "serve", "--config", file)
+	p.cmd = exec.Command(program, "serve", "--config", file)
 	p.cmd.Stderr = w
 	p.cmd.Env = append(os.Environ(), "GORACE=halt_on_error=0 exitcode=66")
 	if err := p.cmd.Start(); err != nil {
@@ -227,7 +227,6 @@ func (p *proxy) stop(t testing.TB) {
 	default:
 		close(p.stopped)
 	}
-	p.cmd.Process.Signal(syscall.SIGTERM)
 	p.cmd.Process.Signal(syscall.SIGTERM)
 	done := make(chan error, 1)
 	go func() { done <- p.cmd.Wait() }()
