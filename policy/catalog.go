@@ -22,10 +22,6 @@ type Catalog struct {
 	Functions    []CatalogFunction
 	// Types can be called like functions: mytype('x') is a cast.
 	Types []parser.Name
-	// SystemNames are the functions, relations and types of pg_catalog and
-	// information_schema. A name that is in it but that the parser's lists do
-	// not classify comes from a newer server: it does not pass as unknown.
-	SystemNames []string
 }
 
 // CatalogRole is a role as far as row security depends on it.

@@ -62,7 +62,7 @@ func checkSystemRelations(s *subject) []Violation {
 	var found []Violation
 	for i := range s.statement.Relations {
 		r := &s.statement.Relations[i]
-		if r.Temp || !s.isSystemRelation(r.Name) || s.options.allowRelations.has(r.Schema, r.Name.Name) ||
+		if r.Temp || !s.isSystemRelation(r.Name) && !inInformationSchema(r.Name) || s.options.allowRelations.has(r.Schema, r.Name.Name) ||
 			s.options.allowRelations.has("pg_catalog", r.Name.Name) {
 			continue
 		}
@@ -71,6 +71,13 @@ func checkSystemRelations(s *subject) []Violation {
 		}
 	}
 	return found
+}
+
+// inInformationSchema reports whether an unqualified name may mean, by the
+// client's search_path, a relation of information_schema that is refused.
+func inInformationSchema(n parser.Name) bool {
+	class, known := parser.ClassifyRelation(parser.Name{Schema: "information_schema", Name: n.Name})
+	return n.Schema == "" && known && class != parser.RelationCatalog
 }
 
 // systemExposure says why a use of a system relation is refused, "" if it is

@@ -2,7 +2,6 @@ package policy
 
 import (
 	"context"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -92,23 +91,6 @@ func words(text string) *CatalogBody {
 	return b
 }
 
-// serverNames are the names of a real server's own functions, relations and
-// types.
-func serverNames(t testing.TB) []string {
-	t.Helper()
-	data, err := os.ReadFile("../parser/testdata/catalog-15.txt")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var names []string
-	for line := range strings.Lines(string(data)) {
-		if f := strings.Fields(line); len(f) > 1 && f[0] != "setting" {
-			names = append(names, f[1][strings.IndexByte(f[1], '.')+1:])
-		}
-	}
-	return names
-}
-
 // sampleCatalog is a careless database: role app serves tenants, owner owns
 // everything, and the super user owns some views.
 func sampleCatalog(t *testing.T) *Catalog {
@@ -120,10 +102,9 @@ func sampleCatalog(t *testing.T) *Catalog {
 			{Name: "owner", Inherits: []string{"owner"}},
 			{Name: "postgres", Bypasses: true, Inherits: []string{"postgres", "owner"}},
 		},
-		Relations:   sampleRelations(t),
-		Functions:   sampleFunctions(t),
-		Types:       []parser.Name{{Schema: "public", Name: "mood"}},
-		SystemNames: append(serverNames(t), "pg_future_function"),
+		Relations: sampleRelations(t),
+		Functions: sampleFunctions(t),
+		Types:     []parser.Name{{Schema: "public", Name: "mood"}},
 	}
 }
 

@@ -17,7 +17,6 @@ type known struct {
 	relations map[string][]*knownRelation // by unqualified name
 	functions map[string][]*knownFunction // by unqualified name
 	types     map[string][]string         // schemas by unqualified name
-	system    map[string]struct{}         // names in pg_catalog: functions, relations, types
 }
 
 // knownRelation is a relation and what rules say to its use.
@@ -88,10 +87,6 @@ func (k *known) index() {
 	k.types = make(map[string][]string, len(c.Types))
 	for _, t := range c.Types {
 		k.types[t.Name] = append(k.types[t.Name], t.Schema)
-	}
-	k.system = make(map[string]struct{}, len(c.SystemNames))
-	for _, name := range c.SystemNames {
-		k.system[name] = struct{}{}
 	}
 }
 

@@ -1,8 +1,6 @@
 package policy
 
 import (
-	"strings"
-
 	"github.com/pgbulkhead/bulkhead/parser"
 )
 
@@ -179,8 +177,9 @@ func unknownFunction() Rule {
 		Title:    "function that is not known",
 		Attack:   "A function of a newer server, of pg_temp, or made after the snapshot, is called before anybody judged it.",
 		Surfaces: []string{onStatement},
-		Why: "A name that neither the list of the server's functions nor the catalogue knows is looked up first. If a fresh snapshot does not know it either, " +
-			"it is missing and the server says so (42883); without one it is refused.",
+		Why: "A name that neither the list of the server's functions nor the catalogue knows is looked up first, and refused if a fresh snapshot does not know it " +
+			"either: it may be one of a newer server that nobody has judged.",
+		Gap:     "A function that does not exist is refused by this rule instead of by the server's own error 42883.",
 		Blocked: "SELECT pg_temp.f()",
 		Allowed: "SELECT lower('A')",
 		Remedy:  functionRemedy,
@@ -256,15 +255,6 @@ func (s *subject) judgeCall(f *parser.Function) verdict {
 }
 
 func (s *subject) unknownFunction(n parser.Name) verdict {
-	v := verdict{"G411", "function " + spell(n) + " is not known"}
-	s.unknown = s.known.absent // then a lookup tells at least the server's own
-	_, system := s.known.system[n.Name]
-	if system || n.Schema == "pg_catalog" || strings.HasPrefix(n.Schema, "pg_temp") {
-		return v
-	}
-	s.unknown = true
-	if s.fresh {
-		return verdict{}
-	}
-	return v
+	s.unknown = n.Schema != "pg_catalog" || s.known.absent // those of pg_catalog are on a list, not in the catalogue
+	return verdict{"G411", "function " + spell(n) + " is not known"}
 }

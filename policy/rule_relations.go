@@ -1,6 +1,8 @@
 package policy
 
 import (
+	"strings"
+
 	"github.com/pgbulkhead/bulkhead/parser"
 )
 
@@ -152,7 +154,7 @@ func unknownRelation() Rule {
 			for i := range s.statement.Relations {
 				if r := &s.statement.Relations[i]; s.unknownRelation(r) {
 					s.unknown = true
-					if !s.fresh {
+					if !s.fresh || strings.HasPrefix(r.Name.Name, "pg_") { // or of a newer server
 						found = append(found, one("relation "+spell(r.Name)+" is not in the catalogue")...)
 					}
 				}

@@ -74,17 +74,22 @@ func literalReading() Rule {
 		Title:    "setting that changes how literals are read",
 		Attack:   `SET standard_conforming_strings = off, then a literal with \': the server sees code where the guard saw text.`,
 		Surfaces: []string{onStatement, onStartup},
-		Why:      "The guard must read what the server reads; it reads as with standard_conforming_strings = on.",
+		Why:      "The guard must read what the server reads; it reads as with standard_conforming_strings = on and backslash_quote = safe_encoding.",
 		Blocked:  "SET standard_conforming_strings = off",
 		Allowed:  "SET standard_conforming_strings = on",
 		Remedy:   "Leave standard_conforming_strings on; write E'...' where a backslash is meant to escape.",
 		check: func(s *subject) []Violation {
-			return s.eachSet("standard_conforming_strings", func(values []string, known bool) string {
+			return append(s.eachSet("standard_conforming_strings", func(values []string, known bool) string {
 				if known && len(values) == 1 && meansOn(values[0]) {
 					return ""
 				}
 				return "standard_conforming_strings may only be on"
-			})
+			}), s.eachSet("backslash_quote", func(values []string, known bool) string {
+				if known && len(values) == 1 && (meansOff(values[0]) || strings.EqualFold(values[0], "safe_encoding")) {
+					return ""
+				}
+				return "backslash_quote may only be safe_encoding or off"
+			})...)
 		},
 	}
 }

@@ -12,7 +12,6 @@ func policyCatalog(s *catalog.Snapshot) *policy.Catalog {
 		TakenAt:      s.TakenAt,
 		SessionRoles: s.SessionRoles,
 		Types:        s.Types,
-		SystemNames:  s.SystemNames,
 	}
 	for i := range s.Roles {
 		r := &s.Roles[i]

@@ -179,18 +179,6 @@ func TestShadowsAreNotCalled(t *testing.T) {
 	}
 }
 
-func TestSystemNames(t *testing.T) {
-	s := load(t, tenantOptions, "")
-	for _, name := range []string{"pg_class", "set_config", "int4", "pg_stat_activity", "tables"} {
-		if !slices.Contains(s.SystemNames, name) {
-			t.Errorf("%s is not among the system names", name)
-		}
-	}
-	if !slices.IsSorted(s.SystemNames) {
-		t.Error("system names are not sorted")
-	}
-}
-
 // Each case makes one fault and removes it again: no finding, one, none.
 func TestJudgeLogin(t *testing.T) {
 	tests := []struct {

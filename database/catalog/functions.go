@@ -86,23 +86,3 @@ func (l *loader) types(ctx context.Context) error {
 	}
 	return nil
 }
-
-const systemNamesQuery = `
-WITH s AS (SELECT n.oid FROM pg_catalog.pg_namespace n
-	WHERE n.nspname OPERATOR(pg_catalog.=) ANY (ARRAY['pg_catalog', 'information_schema']::pg_catalog.name[]))
-SELECT p.proname::pg_catalog.text FROM pg_catalog.pg_proc p WHERE p.pronamespace IN (SELECT oid FROM s)
-UNION SELECT c.relname::pg_catalog.text FROM pg_catalog.pg_class c WHERE c.relnamespace IN (SELECT oid FROM s)
-UNION SELECT t.typname::pg_catalog.text FROM pg_catalog.pg_type t WHERE t.typnamespace IN (SELECT oid FROM s)
-ORDER BY 1`
-
-func (l *loader) systemNames(ctx context.Context) error {
-	rows, err := l.tx.Query(ctx, systemNamesQuery)
-	if err != nil {
-		return fmt.Errorf("read system names: %w", err)
-	}
-	l.snapshot.SystemNames, err = pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		return fmt.Errorf("read system names: %w", err)
-	}
-	return nil
-}

@@ -23,7 +23,7 @@ func Load(ctx context.Context, conn *pgx.Conn, o Options) (*Snapshot, error) {
 	l := &loader{tx: tx, options: o, byOID: make(map[uint32]int)}
 	l.snapshot.TakenAt = began
 	for _, step := range []func(context.Context) error{
-		l.begin, l.roles, l.relations, l.uses, l.foreignKeys, l.functions, l.types, l.systemNames,
+		l.begin, l.roles, l.relations, l.uses, l.foreignKeys, l.functions, l.types,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, err

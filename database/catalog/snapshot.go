@@ -29,9 +29,6 @@ type Snapshot struct {
 	Relations     []Relation
 	Functions     []Function
 	Types         []parser.Name
-	// SystemNames are functions, relations and types of pg_catalog and
-	// information_schema, sorted, without duplicates.
-	SystemNames []string
 }
 
 // Role is a role that sessions may run as or become, or that owns something.
@@ -51,20 +48,19 @@ type Role struct {
 // Relation is a table, view, materialized view, sequence, foreign table or
 // composite type.
 type Relation struct {
-	Schema, Name  string
-	Kind          byte // pg_class.relkind
-	Owner         string
-	Reachable     bool // some session role has USAGE on the schema and a privilege on it
-	RowSecurity   bool
-	Force         bool
-	TenantColumn  string // the column that carries the org
-	TenantPath    string // "order_lines -> orders" for what belongs to tenants by foreign keys
-	Parent        string // schema.name of the partitioned table or inheritance parent
-	Invoker       bool   // security_invoker
-	Uses          []parser.Name
-	Definition    *Body // of a view or materialized view
-	oid, parent   uint32
-	tenantColumns []string
+	Schema, Name string
+	Kind         byte // pg_class.relkind
+	Owner        string
+	Reachable    bool // some session role has USAGE on the schema and a privilege on it
+	RowSecurity  bool
+	Force        bool
+	TenantColumn string // the column that carries the org
+	TenantPath   string // "order_lines -> orders" for what belongs to tenants by foreign keys
+	Parent       string // schema.name of the partitioned table or inheritance parent
+	Invoker      bool   // security_invoker
+	Uses         []parser.Name
+	Definition   *Body // of a view or materialized view
+	oid, parent  uint32
 }
 
 // Function is a function, procedure, aggregate or window function.
