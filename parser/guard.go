@@ -28,7 +28,7 @@ const (
 	maxNesting        = 500
 	maxChain          = 2000
 	maxAtomic         = 16 // function bodies in functions
-	maxWarnings       = 4  // GLOBAL TEMP: libpg_query writes a warning to standard error
+	maxWarnings       = 4  // GLOBAL TEMP: each warning costs a look at the whole text before it
 )
 
 // Guard checks in one linear pass that a text can be given to libpg_query: its
