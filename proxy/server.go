@@ -99,8 +99,9 @@ type Server struct {
 	listeners []net.Listener
 	stops     []func()
 
-	ctx     context.Context
+	ctx     context.Context // set by Start
 	stop    context.CancelFunc
+	ended   chan error // of the loops
 	workers chan struct{} // verifications and large parses at a time
 	dialers chan struct{}
 	dialing sync.WaitGroup
@@ -138,6 +139,7 @@ func New(o Options) (*Server, error) {
 		}
 		s.loops = append(s.loops, &loopState{Loop: l, clients: make(map[*clientLink]struct{})})
 	}
+	s.ended = make(chan error, len(s.loops))
 	for _, addr := range o.Listen {
 		ln, err := listen(addr)
 		if err != nil {
@@ -182,15 +184,13 @@ func (s *Server) Addresses() []net.Addr {
 	return out
 }
 
-// Run serves until ctx ends, then closes what is open at once. To end in
-// order, call Drain first.
-func (s *Server) Run(ctx context.Context) error {
+// Start begins to accept clients. What it starts ends with ctx; Run must
+// follow.
+func (s *Server) Start(ctx context.Context) error {
 	s.ctx, s.stop = context.WithCancel(ctx)
-	defer s.stop()
 	s.pool.start(s.loops[0])
-	errs := make(chan error, len(s.loops))
 	for _, l := range s.loops {
-		go func() { errs <- l.Run() }()
+		go func() { s.ended <- l.Run() }()
 	}
 	for _, l := range s.loops {
 		for _, ln := range s.listeners {
@@ -201,6 +201,13 @@ func (s *Server) Run(ctx context.Context) error {
 			s.stops = append(s.stops, stop)
 		}
 	}
+	return nil
+}
+
+// Run serves until the context of Start ends, then closes what is open at
+// once. To end in order, call Drain first.
+func (s *Server) Run() error {
+	defer s.stop()
 	<-s.ctx.Done()
 	s.closeListeners()
 	s.dialing.Wait()
@@ -209,7 +216,7 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	var err error
 	for range s.loops {
-		err = errors.Join(err, <-errs)
+		err = errors.Join(err, <-s.ended)
 	}
 	return err
 }

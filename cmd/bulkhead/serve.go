@@ -152,7 +152,10 @@ func (s *service) run(ctx context.Context) error {
 	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	g, serving := errgroup.WithContext(serving)
-	g.Go(func() error { return s.proxy.Run(serving) })
+	if err := s.proxy.Start(serving); err != nil {
+		return &exitError{code: exitUnreachable, err: err}
+	}
+	g.Go(s.proxy.Run)
 	g.Go(func() error { s.verifier.Run(serving); return nil })
 	g.Go(func() error { s.catalogs.watch(serving); return nil })
 	if s.cfg.Admin.Listen != "" {
