@@ -120,7 +120,7 @@ func TestUnknownNamesWithLookup(t *testing.T) {
 			t.Errorf("%s: a decision on a name that nobody knows was kept", text)
 		}
 	}
-	for _, text := range []string{"SELECT pg_future_function()", "SELECT * FROM pg_stat_future", "SELECT * FROM pg_catalog.pg_future", "SELECT no_such_function()", "CALL no_such_procedure()", "SELECT pg_temp.f()", "DROP TABLE accounts", "DROP TABLE my_temp, accounts"} {
+	for _, text := range []string{"SELECT pg_future_function()", "SELECT * FROM pg_stat_future", "SELECT * FROM pg_catalog.pg_future", "SELECT no_such_function()", "CALL no_such_procedure()", "SELECT pg_temp.f()", "DROP TABLE accounts", "DROP TABLE my_temp, accounts", "DROP TABLE pg_temp_3.t", "TRUNCATE pg_temp_3.t", "SELECT * FROM pg_temp_3.t"} {
 		if d := e.Inspect(t.Context(), text, Simple).Decision; d.Action != Block {
 			t.Errorf("%s: got %v, want blocked", text, d.Action)
 		}

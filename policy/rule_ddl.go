@@ -174,5 +174,5 @@ func (s *subject) onlyTemp() bool {
 // written as temporary, or a fresh snapshot, which leaves temporary ones out,
 // does not know it.
 func (s *subject) isOwnTemp(r *parser.Relation) bool {
-	return r.Temp || s.fresh && len(s.known.findRelations(r.Name)) == 0 && !s.isSystemRelation(r.Name)
+	return r.Temp || s.mayBeMissing(r) && len(s.known.findRelations(r.Name)) == 0 && !s.isSystemRelation(r.Name)
 }

@@ -154,7 +154,7 @@ func unknownRelation() Rule {
 			for i := range s.statement.Relations {
 				if r := &s.statement.Relations[i]; s.unknownRelation(r) {
 					s.unknown = true
-					if !s.fresh || strings.HasPrefix(r.Name.Name, "pg_") { // or of a newer server
+					if !s.mayBeMissing(r) {
 						found = append(found, one("relation "+spell(r.Name)+" is not in the catalogue")...)
 					}
 				}
@@ -162,6 +162,14 @@ func unknownRelation() Rule {
 			return found
 		},
 	}
+}
+
+// mayBeMissing reports whether a relation that is not known may pass: a fresh
+// snapshot does not have it either, and its name is not one that the server
+// keeps for itself. Those may be of a newer server, or, as pg_temp_3.t, the
+// temporary tables of another session, which the same login role may drop.
+func (s *subject) mayBeMissing(r *parser.Relation) bool {
+	return s.fresh && !strings.HasPrefix(r.Name.Name, "pg_") && !strings.HasPrefix(r.Schema, "pg_")
 }
 
 // unknownRelation reports whether nothing is known of a relation that the

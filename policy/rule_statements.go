@@ -62,7 +62,7 @@ func truncate() Rule {
 				switch {
 				case s.hasOption("cascade"):
 					return "TRUNCATE ... CASCADE reaches tables that it does not name"
-				case k == nil && !s.fresh:
+				case k == nil && !s.mayBeMissing(r):
 					return "TRUNCATE of " + spell(r.Name) + ", which is not known"
 				case k != nil && (k.TenantColumn != "" || k.TenantPath != "" || k.RowSecurity || k.Kind == KindForeign):
 					return "TRUNCATE of " + spell(r.Name) + ", which holds data of all tenants"
