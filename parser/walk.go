@@ -19,10 +19,11 @@ type walker struct {
 	statement *Statement
 	options   *Options
 	depth     int
-	access    Access   // what happens to a relation that is met
-	ctes      []string // names of common table expressions in scope
-	stored    bool     // below CREATE or ALTER FUNCTION: a SET is kept with it
-	inQuery   bool     // below a query: further SELECTs are parts of it
+	access    Access         // what happens to a relation that is met
+	ctes      []string       // names of common table expressions in scope
+	isCTE     map[string]int // how often a name is among ctes
+	stored    bool           // below CREATE or ALTER FUNCTION: a SET is kept with it
+	inQuery   bool           // below a query: further SELECTs are parts of it
 
 	relations map[relationKey]int // index in statement.Relations
 	types     map[Name]bool
@@ -171,11 +172,14 @@ func (w *walker) with(access Access, body func()) {
 
 // scope runs body with the common table expressions of n's WITH in scope.
 func (w *walker) scope(n node, body func()) {
-	access, ctes, inQuery := w.access, w.ctes, w.inQuery
+	access, ctes, inQuery := w.access, len(w.ctes), w.inQuery
 	w.access, w.inQuery = AccessRead, true
 	w.withClause(n.child("with_clause"))
 	body()
-	w.access, w.ctes, w.inQuery = access, ctes, inQuery
+	for _, name := range w.ctes[ctes:] {
+		w.isCTE[name]--
+	}
+	w.access, w.ctes, w.inQuery = access, w.ctes[:ctes], inQuery
 }
 
 func (w *walker) withClause(n node) {
@@ -199,16 +203,22 @@ func (w *walker) withClause(n node) {
 }
 
 func (w *walker) addCTE(n node) {
-	if n.is("CommonTableExpr") {
-		w.ctes = append(slices.Clip(w.ctes), n.text("ctename"))
+	if !n.is("CommonTableExpr") {
+		return
 	}
+	if w.isCTE == nil {
+		w.isCTE = make(map[string]int)
+	}
+	name := n.text("ctename")
+	w.ctes = append(w.ctes, name)
+	w.isCTE[name]++
 }
 
 // relation lists a RangeVar.
 func (w *walker) relation(n node, access Access) {
 	w.descend(n)
 	name := Name{Catalog: n.text("catalogname"), Schema: n.text("schemaname"), Name: n.text("relname")}
-	if access == AccessRead && name.Schema == "" && slices.Contains(w.ctes, name.Name) {
+	if access == AccessRead && name.Schema == "" && w.isCTE[name.Name] > 0 {
 		return
 	}
 	key := relationKey{Name: name, only: !n.flag("inh"), temp: n.text("relpersistence") == "t" || name.Schema == "pg_temp"}
