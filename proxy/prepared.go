@@ -59,7 +59,7 @@ var pinning = [...]struct {
 	{parser.EffectListen, pinListen},
 	{parser.EffectSessionLock, pinLock},
 	{parser.EffectSequenceState, pinSequence},
-	{parser.EffectLoad | parser.EffectPreparedTransaction | parser.EffectLargeObject, pinOther},
+	{parser.EffectLoad | parser.EffectPreparedTransaction | parser.EffectLargeObject | parser.EffectUnknown, pinOther},
 }
 
 // note keeps what carrying out the text does to the session.
@@ -69,6 +69,10 @@ func (s *Session) note(ins *policy.Inspection) {
 			s.pin |= p.reason
 			s.env.metrics.pinned(p.reason)
 		}
+	}
+	if ins.Effects.Has(parser.EffectUnknown) && s.sc != nil {
+		// Nobody has read what it did: what is left of it cannot be cleaned.
+		s.sc.doubtful("it ran code that the guard could not read")
 	}
 	if ins.Effects.Has(parser.EffectDiscardAll | parser.EffectDeallocateAll) {
 		clear(s.named)
