@@ -225,6 +225,7 @@ func sessionFacts() map[string]string {
 		"declare c1 no scroll cursor for select id from shop.events":              "kind:DECLARE_CURSOR read:shop.events",
 		"fetch forward 5 from c1; move next in c1; close c1":                      "kind:FETCH kind:MOVE kind:CLOSE",
 		"DEALLOCATE ALL; DEALLOCATE p":                                            "kind:DEALLOCATE",
+		"SET CONSTRAINTS fk DEFERRED":                                             "kind:SET_CONSTRAINTS !alter:fk",
 		"SET CONSTRAINTS ALL DEFERRED":                                            "kind:SET_CONSTRAINTS",
 		"SELECT set_config('search_path', '', false)":                             "set:search_path=",
 		"SET SESSION AUTHORIZATION DEFAULT":                                       "reset:session_authorization",

@@ -10,9 +10,9 @@ import (
 // Redact returns the text without constants and comments: the only form in
 // which SQL may be logged. Constants become parameters that follow the text's
 // own. It returns "" for a text that cannot be parsed: what is a constant in it
-// cannot be told. [Batch.Redact] saves the parse.
+// cannot be told. Its size is not bounded here. [Batch.Redact] saves the parse.
 func Redact(text string) string {
-	b, err := Parse(text, Options{})
+	b, err := Parse(text, Options{MaxBytes: max(len(text), 1)})
 	if err != nil {
 		return ""
 	}
@@ -111,9 +111,9 @@ func highestParam(text string) int {
 
 // Fingerprint returns libpg_query's fingerprint of a text, 16 hexadecimal
 // digits: the same for texts that differ in constants only. It returns "" for
-// a text that cannot be guarded or parsed.
+// a text that cannot be guarded or parsed. Its size is not bounded here.
 func Fingerprint(text string) string {
-	if Guard(text, Options{}) != nil {
+	if Guard(text, Options{MaxBytes: max(len(text), 1)}) != nil {
 		return ""
 	}
 	print, err := inC(func() (string, error) { return cparser.FingerprintToHexStr(text) })

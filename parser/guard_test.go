@@ -138,6 +138,9 @@ func TestKillers(t *testing.T) {
 			if passed := err == nil; passed != r.passes {
 				t.Errorf("a megabyte: got %v, want passed %v", err, r.passes)
 			}
+			if testing.Short() {
+				t.Skip("a process for each input")
+			}
 			start := time.Now()
 			c := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestKillers$", "-test.v")
 			c.Env = append(os.Environ(), killerEntry+"="+name)

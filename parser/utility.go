@@ -27,6 +27,7 @@ func addUtilityHandlers(table map[string]handler) {
 	table["UnlistenStmt"] = func(w *walker, n node) { w.channel(n) }
 	table["CallStmt"] = func(w *walker, n node) { w.descend(n) }
 	table["ReturnStmt"] = func(w *walker, n node) { w.descend(n) }
+	table["ConstraintsSetStmt"] = setConstraints
 	table["DefElem"] = defElem
 }
 
@@ -54,6 +55,15 @@ func isTrue(n node) bool {
 		return s != "false" && s != "off"
 	}
 	return true
+}
+
+// setConstraints is SET CONSTRAINTS: what it names look like relations, but are
+// constraints.
+func setConstraints(w *walker, n node) {
+	for _, c := range n.list("constraints") {
+		w.descend(c)
+	}
+	w.descend(n, "constraints")
 }
 
 func copyStmt(w *walker, n node) {
