@@ -78,10 +78,10 @@ func (l *lexer) next() token {
 		l.number()
 	case c == '\'':
 		t.kind = tokenString
-		l.quoted('\'', false)
+		l.quoted('\'', quotePlain)
 	case c == '"':
 		t.kind = tokenQuoted
-		l.quoted('"', false)
+		l.quoted('"', quotePlain)
 	case c == '$':
 		t.kind = l.dollar()
 	case isOperatorByte(c):
@@ -168,15 +168,22 @@ func (l *lexer) word() tokenKind {
 	switch {
 	case l.at(1) == '\'' && (c == 'e' || c == 'b' || c == 'x' || c == 'n'):
 		l.pos++
-		l.quoted('\'', c == 'e')
+		switch c {
+		case 'e':
+			l.quoted('\'', quoteEscapes)
+		case 'n':
+			l.quoted('\'', quotePlain)
+		default:
+			l.quoted('\'', quoteBits)
+		}
 		return tokenString
 	case c == 'u' && l.at(1) == '&' && (l.at(2) == '\'' || l.at(2) == '"'):
 		l.pos += 2
 		if l.at(0) == '"' {
-			l.quoted('"', false)
+			l.quoted('"', quotePlain)
 			return tokenQuoted
 		}
-		l.quoted('\'', false)
+		l.quoted('\'', quotePlain)
 		return tokenString
 	}
 	for l.pos < len(l.text) && isWordByte(l.at(0)) {
@@ -185,21 +192,29 @@ func (l *lexer) word() tokenKind {
 	return tokenWord
 }
 
+// quoteMode says what is special between quotes.
+type quoteMode uint8
+
+const (
+	quotePlain   quoteMode = iota // a doubled quote is one
+	quoteEscapes                  // and a backslash escapes
+	quoteBits                     // nothing: B'' and X''
+)
+
 // quoted passes over a string or a quoted name; the lexer stands at the
-// opening quote. A doubled quote needs no care: it looks like two strings side
-// by side, and both are passed over.
-func (l *lexer) quoted(quote byte, escapes bool) {
+// opening quote.
+func (l *lexer) quoted(quote byte, mode quoteMode) {
 	for l.pos++; l.pos < len(l.text); l.pos++ {
 		switch c := l.at(0); {
-		case c == '\\' && escapes:
+		case c == '\\' && mode == quoteEscapes:
 			l.pos++
 		case c == quote:
-			if l.at(1) == quote {
+			if l.at(1) == quote && mode != quoteBits {
 				l.pos++
 				continue
 			}
 			l.pos++
-			if !escapes || !l.continued() {
+			if mode != quoteEscapes || !l.continued() {
 				return
 			}
 		}
