@@ -2,8 +2,10 @@ package parser
 
 import (
 	"errors"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	pgquery "github.com/pganalyze/pg_query_go/v5"
 )
@@ -25,10 +27,14 @@ func seed(f *testing.F) {
 	}
 }
 
+// stalled is far longer than a text of a fuzzer may take.
+const stalled = 20 * time.Second
+
 // FuzzGuard: the guard's lexer cuts a text where libpg_query's scanner does.
 func FuzzGuard(f *testing.F) {
 	seed(f)
 	f.Fuzz(func(t *testing.T, text string) {
+		defer time.AfterFunc(stalled, func() { panic("stalled by " + strconv.Quote(text)) }).Stop()
 		if err := Guard(text, Options{}); err != nil {
 			var e *Error
 			if !errors.As(err, &e) || e.Reason == "" || len(e.SQLState) != 5 {

@@ -73,6 +73,8 @@ func (l *lexer) next() token {
 	switch c := l.at(0); {
 	case isWordStart(c):
 		t.kind = l.word()
+	case c == '.' && l.at(1) == '.':
+		l.pos += 2
 	case isDigit(c), c == '.' && isDigit(l.at(1)):
 		t.kind = tokenNumber
 		l.number()
