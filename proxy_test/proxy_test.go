@@ -254,12 +254,23 @@ func tail(s string) string {
 // token returns a token for an org, changed by more claims.
 func token(t testing.TB, org string, more map[string]any) string {
 	t.Helper()
+	return mint(t, org, time.Hour, more)
+}
+
+// expiring returns a token of org A that expires after ttl.
+func expiring(t testing.TB, ttl time.Duration) string {
+	t.Helper()
+	return mint(t, orgA, ttl, nil)
+}
+
+func mint(t testing.TB, org string, ttl time.Duration, more map[string]any) string {
+	t.Helper()
 	file := filepath.Join(t.TempDir(), "secret")
 	if err := os.WriteFile(file, []byte(secret), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	tok, err := auth.Mint(auth.MintOptions{
-		KeyFile: file, Issuer: "test", Audience: "bulkhead", Org: org, Subject: "tester", TTL: time.Hour, Claims: more, Now: time.Now(),
+		KeyFile: file, Issuer: "test", Audience: "bulkhead", Org: org, Subject: "tester", TTL: ttl, Claims: more, Now: time.Now(),
 	})
 	if err != nil {
 		t.Fatal(err)
