@@ -216,7 +216,7 @@ func (l *lexer) quoted(quote byte, mode quoteMode) {
 				continue
 			}
 			l.pos++
-			if mode != quoteEscapes || !l.continued() {
+			if mode == quotePlain || !l.continued() {
 				return
 			}
 		}
@@ -224,7 +224,7 @@ func (l *lexer) quoted(quote byte, mode quoteMode) {
 	l.pos = len(l.text)
 }
 
-// continued reports whether a string with escapes goes on behind white space
+// continued reports whether a string goes on, as what it is, behind white space
 // with a newline in it (PostgreSQL manual, 4.1.2.1), and then moves to the
 // opening quote of what follows.
 func (l *lexer) continued() bool {
