@@ -101,6 +101,8 @@ func TestUnknownIsUnclassified(t *testing.T) {
 	for what, tree := range map[string][]byte{
 		"unknown node":       {0x12, 0x05, 0x0a, 0x03, 0xfa, 0x3f, 0x00}, // ParseResult.stmts, RawStmt.stmt, Node of field 1023
 		"statement is empty": {0x12, 0x02, 0x0a, 0x00},
+		"cut off":            {0x12, 0x7f, 0x0a},
+		"unknown field":      {0xfa, 0x3f, 0x00},
 		"no statement":       {0x12, 0x00},
 	} {
 		b, err := walk("", tree, Options{})

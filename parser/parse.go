@@ -57,6 +57,14 @@ func syntaxError(text string, err error) error {
 func walk(text string, tree []byte, o Options) (*Batch, error) {
 	b := &Batch{Text: text}
 	root := node{loadSchema()["ParseResult"], tree}
+	readable := root.scan(func(f *field, _ value) {
+		if f == nil {
+			b = nil
+		}
+	})
+	if !readable || b == nil {
+		return nil, newError(ErrorUnsafe, "the parse tree is not one that the guard knows", stateSyntaxError)
+	}
 	for _, raw := range root.list("stmts") {
 		b.Statements = append(b.Statements, Statement{})
 		s := &b.Statements[len(b.Statements)-1]
