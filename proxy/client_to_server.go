@@ -26,6 +26,11 @@ func (s *Session) clientMessage(st *step, b []byte) int {
 	if size < 5 || size > maxMessage {
 		return s.violation(st, len(b))
 	}
+	if s.sc != nil && s.sc.copying == copyIn && bytes.IndexByte(copyMessages, b[0]) < 0 {
+		// The COPY would take it for an error, unless it has failed already:
+		// which reply belongs to which message could not be told.
+		return s.violation(st, len(b))
+	}
 	switch b[0] {
 	case 'Q', 'P':
 		return s.textMessage(st, b, size)
@@ -47,6 +52,10 @@ func (s *Session) clientMessage(st *step, b []byte) int {
 		return s.violation(st, len(b))
 	}
 }
+
+// copyMessages are the messages that have a meaning while the server reads the
+// data of a COPY.
+var copyMessages = []byte("dcfHSX")
 
 // maxMessage is the largest message that PostgreSQL takes (MaxAllocSize).
 const maxMessage = 1<<30 - 1

@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"slices"
+
 	"github.com/pgbulkhead/bulkhead/parser"
 	"github.com/pgbulkhead/bulkhead/policy"
 )
@@ -38,5 +40,19 @@ func (s *Session) inspectionDone(st *step, ins *policy.Inspection) {
 
 // resetsLabel reports whether the text may take the per-user settings away.
 func (s *Session) resetsLabel(ins *policy.Inspection) bool {
-	return len(s.context.PerUser) > 0 && ins.Effects.Has(parser.EffectResetAll|parser.EffectDiscardAll)
+	if len(s.context.PerUser) == 0 {
+		return false
+	}
+	if ins.Effects.Has(parser.EffectResetAll | parser.EffectDiscardAll) {
+		return true
+	}
+	if !ins.Effects.Has(parser.EffectReset) {
+		return false
+	}
+	for _, p := range s.context.PerUser {
+		if slices.Contains(ins.Effects.Settings, p.Name) {
+			return true
+		}
+	}
+	return slices.Contains(ins.Effects.Settings, "") // a name that is not known
 }

@@ -39,7 +39,7 @@ const (
 	// is not read until there are fewer.
 	maxOwed = 64 << 10
 	// maxStatements bounds the prepared statements of one session.
-	maxStatements = 100_000
+	maxStatements = 10_000
 	// inlineInspect is the size of text up to which a parse may run on the
 	// loop: larger ones would delay every neighbour.
 	inlineInspect = 8 << 10

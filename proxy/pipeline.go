@@ -117,19 +117,16 @@ func (p *pipeline) fail() {
 	p.skipping = p.n == 0
 }
 
-// copyIn drops the Syncs that the COPY FROM STDIN at the head will read and
-// ignore: those that were sent before the end of its data. done tells that
-// the end of the data is among what was sent.
+// copyIn drops what the COPY FROM STDIN at the head will read as its data:
+// Syncs, which it ignores, up to the end of its data; or one other message,
+// which it takes for an error and which is not answered by itself. done tells
+// that the end is among what was sent.
 func (p *pipeline) copyIn() (done bool) {
 	keep := 1
 	for i := 1; i < p.n; i++ {
 		o := *p.at(i)
-		switch {
-		case done:
-		case o.kind == owedSync:
-			continue
-		case o.kind == owedCopyEnd:
-			done = true
+		if !done {
+			done = o.kind != owedSync
 			continue
 		}
 		*p.at(keep) = o

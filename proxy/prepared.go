@@ -84,6 +84,8 @@ func (s *Session) define(name string, ins *policy.Inspection, text []byte) bool 
 	p := &prepared{inspection: ins}
 	if s.env.tracing() {
 		p.parent = parentOf(text)
+	} else if name != "" {
+		p.inspection = slim(ins)
 	}
 	if name == "" {
 		s.statement, s.on, s.fresh, s.lasting = p, s.sc, true, false
@@ -98,6 +100,12 @@ func (s *Session) define(name string, ins *policy.Inspection, text []byte) bool 
 	s.named[name] = p
 	s.pin |= pinPrepared
 	return true
+}
+
+// slim returns what the session needs of an inspection once the statement is
+// prepared. The whole one holds the text, and a client may prepare many.
+func slim(ins *policy.Inspection) *policy.Inspection {
+	return &policy.Inspection{Effects: ins.Effects, OrgParams: ins.OrgParams, Kind: ins.Kind, Collection: ins.Collection}
 }
 
 func (s *Session) forgetUnnamed() {

@@ -101,7 +101,7 @@ type Server struct {
 
 	ctx     context.Context // set by Start
 	stop    context.CancelFunc
-	ended   chan error // of the loops
+	ended   chan error    // of the loops
 	workers chan struct{} // verifications and large parses at a time
 	dialers chan struct{}
 	dialing sync.WaitGroup

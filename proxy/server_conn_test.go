@@ -121,6 +121,12 @@ func TestServerConn_Replies(t *testing.T) {
 				srvMsg('C', "COPY 1\x00"), srvReady('I')),
 		},
 		{
+			name:  "a Query behind COPY FROM STDIN is taken for its data, and only that",
+			owing: []owed{{kind: owedQuery}, {kind: owedQuery}, {kind: owedQuery, refusal: &refusal}},
+			in:    join(srvMsg('G', "\x00\x00\x00"), srvError("08P01"), srvReady('I'), srvError("42601"), srvReady('I')),
+			want:  join(srvMsg('G', "\x00\x00\x00"), srvError("08P01"), srvReady('I'), refusal.appendTo(nil), srvReady('I')),
+		},
+		{
 			name:  "describe of a statement",
 			owing: []owed{{kind: owedDescribe}, {kind: owedSync}},
 			in:    join(srvMsg('t', "\x00\x00"), srvMsg('T', "\x00\x00"), srvReady('I')),

@@ -58,6 +58,30 @@ func TestSession_Resets(t *testing.T) {
 	}
 }
 
+// A RESET of the claims must not leave the next session of the same user, on
+// the same server connection, without any.
+func TestPool_ResetClaims(t *testing.T) {
+	p := start(t, options{mode: "transaction"})
+	claims := "SELECT coalesce(current_setting('request.jwt.claims', true), '')::json->>'sub'"
+	for _, reset := range []string{"RESET request.jwt.claims", "SET request.jwt.claims TO DEFAULT", "BEGIN; RESET ALL; COMMIT", "BEGIN; RESET ALL; ROLLBACK"} {
+		c := p.connect(t, orgA)
+		c.Query(reset)
+		for _, who := range []*wiretest.Client{c, p.connect(t, orgA)} {
+			if got := fmt.Sprint(wiretest.Rows(who.Query(claims))); got != "[[tester]]" {
+				t.Errorf("after %s: claims of %s", reset, got)
+			}
+		}
+		c.Send(wiretest.Parse("", reset), wiretest.Bind("", ""), wiretest.Execute("", 0), wiretest.Sync)
+		if !strings.Contains(reset, ";") {
+			c.Until(1)
+			if got := fmt.Sprint(wiretest.Rows(c.Query(claims))); got != "[[tester]]" {
+				t.Errorf("after extended %s: claims of %s", reset, got)
+			}
+		}
+		c.Conn.Close()
+	}
+}
+
 func TestSession_StartupParameters(t *testing.T) {
 	p := start(t, options{})
 	s := p.startup(t, orgA)
