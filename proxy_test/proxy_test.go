@@ -31,6 +31,10 @@ const (
 
 var program string
 
+// stdoutOfProxy, if set by a test, gets the standard output of the proxies
+// that it starts.
+var stdoutOfProxy *os.File
+
 func TestMain(m *testing.M) {
 	os.Exit(run(m))
 }
@@ -201,6 +205,9 @@ func (p *proxy) launch(t testing.TB, file string) {
 	p.stderr.cond.L = &p.stderr.mu
 	p.cmd = exec.Command(program, "serve", "--config", file)
 	p.cmd.Stderr = w
+	if stdoutOfProxy != nil {
+		p.cmd.Stdout = stdoutOfProxy
+	}
 	p.cmd.Env = append(os.Environ(), "GORACE=halt_on_error=0 exitcode=66")
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -42,9 +43,13 @@ func newCatalogs(cfg *config.Config, server proxy.ServerOptions, log *slog.Logge
 func (c *catalogs) load(ctx context.Context, database string) (*catalog.Snapshot, error) {
 	ctx, stop := context.WithTimeout(ctx, catalogTimeout)
 	defer stop()
-	cfg, err := pgx.ParseConfig(c.cfg.Server.DSN.Reveal())
+	dsn, err := serverDSN(c.cfg)
 	if err != nil {
-		return nil, fmt.Errorf("parse server.dsn")
+		return nil, err
+	}
+	cfg, err := pgx.ParseConfig(dsn)
+	if err != nil {
+		return nil, errors.New("server.dsn: not a connection string that libpq takes")
 	}
 	cfg.Config.Database = database
 	cfg.RuntimeParams["application_name"] = "bulkhead"

@@ -315,16 +315,36 @@ func policyOptions(c *config.Config, settings []string) policy.Options {
 	}
 }
 
-// serverOptions parses server.dsn. TLS is verified off loopback unless the
-// DSN says otherwise: libpq's own default, prefer, would accept anybody.
-func serverOptions(c *config.Config) (proxy.ServerOptions, error) {
+// serverDSN is server.dsn, with TLS verified off loopback unless the DSN or
+// PGSSLMODE says otherwise: libpq's own default, prefer, would send the login
+// role's password to anybody.
+func serverDSN(c *config.Config) (string, error) {
 	dsn := c.Server.DSN.Reveal()
 	cfg, err := pgconn.ParseConfig(dsn)
 	if err != nil {
-		return proxy.ServerOptions{}, errors.New("server.dsn: not a connection string that libpq takes")
+		return "", errors.New("server.dsn: not a connection string that libpq takes")
 	}
-	if !strings.Contains(dsn, "sslmode") && os.Getenv("PGSSLMODE") == "" && !localServer(cfg) {
-		return proxy.ServerOptions{}, fmt.Errorf("server.dsn: %s is not local, so say how TLS is to be checked: add sslmode=verify-full (and sslrootcert)", cfg.Host)
+	if strings.Contains(dsn, "sslmode") || os.Getenv("PGSSLMODE") != "" || localServer(cfg) {
+		return dsn, nil
+	}
+	if !strings.HasPrefix(dsn, "postgres://") && !strings.HasPrefix(dsn, "postgresql://") {
+		return dsn + " sslmode=verify-full", nil
+	}
+	if strings.Contains(dsn, "?") {
+		return dsn + "&sslmode=verify-full", nil
+	}
+	return dsn + "?sslmode=verify-full", nil
+}
+
+// serverOptions parses server.dsn.
+func serverOptions(c *config.Config) (proxy.ServerOptions, error) {
+	dsn, err := serverDSN(c)
+	if err != nil {
+		return proxy.ServerOptions{}, err
+	}
+	cfg, err := pgconn.ParseConfig(dsn)
+	if err != nil {
+		return proxy.ServerOptions{}, errors.New("server.dsn: not a connection string that libpq takes")
 	}
 	o := proxy.ServerOptions{Config: cfg, Database: cfg.Database, Dialers: 8}
 	if o.Database == "" {

@@ -1,0 +1,39 @@
+package main
+
+import (
+	"testing"
+
+	"github.com/pgbulkhead/bulkhead/internal/config"
+)
+
+// TLS towards a server that is not local is verified unless the DSN says
+// otherwise.
+func TestServerOptions_TLS(t *testing.T) {
+	t.Setenv("PGSSLMODE", "")
+	tests := []struct {
+		dsn    string
+		verify bool
+		host   string
+	}{
+		{"postgres://app@db.example.com/app", true, "db.example.com"},
+		{"postgres://app@db.example.com/app?connect_timeout=3", true, "db.example.com"},
+		{"host=db.example.com user=app dbname=app", true, "db.example.com"},
+		{"postgres://app@127.0.0.1/app", false, "127.0.0.1"},
+		{"host=/tmp user=app", false, "/tmp"},
+		{"postgres://app@db.example.com/app?sslmode=disable", false, "db.example.com"},
+	}
+	for _, tt := range tests {
+		o, err := serverOptions(&config.Config{Server: config.Server{DSN: config.NewSecret(tt.dsn)}})
+		if err != nil {
+			t.Errorf("%s: %v", tt.dsn, err)
+			continue
+		}
+		verified := o.Config.TLSConfig != nil && !o.Config.TLSConfig.InsecureSkipVerify && o.Config.TLSConfig.ServerName == tt.host
+		if verified != tt.verify || o.Config.Host != tt.host {
+			t.Errorf("%s: TLS verified %v, want %v; host %q", tt.dsn, verified, tt.verify, o.Config.Host)
+		}
+	}
+	if _, err := serverOptions(&config.Config{Server: config.Server{DSN: config.NewSecret("postgres://a:%zz@x")}}); err == nil {
+		t.Error("a DSN that cannot be parsed is accepted")
+	}
+}
