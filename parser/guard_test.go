@@ -203,8 +203,10 @@ func TestGuardRefuses(t *testing.T) {
 
 // TestErrorReason: the reason may be logged, so it quotes nothing.
 func TestErrorReason(t *testing.T) {
-	for _, text := range []string{"SELEC 'geheim'", "SELECT geheim geheim geheim", "SELECT 'geheim", "SELECT \"geheim", "SELECT 'a' geheim 'geheim'",
-		"CREATE TABLE t (a int CHECK (a) geheim)", "SET x TO geheim geheim", "SELECT E'\\ugeheim'", "SELECT * FROM t ORDER BY 1 USING geheim"} {
+	for _, text := range []string{
+		"SELEC 'geheim'", "SELECT geheim geheim geheim", "SELECT 'geheim", "SELECT \"geheim", "SELECT 'a' geheim 'geheim'",
+		"CREATE TABLE t (a int CHECK (a) geheim)", "SET x TO geheim geheim", "SELECT E'\\ugeheim'", "SELECT * FROM t ORDER BY 1 USING geheim",
+	} {
 		var e *Error
 		if _, err := Parse(text, Options{}); !errors.As(err, &e) {
 			t.Errorf("%s: got %v, want a syntax error", text, err)

@@ -3,7 +3,6 @@ package policy
 import (
 	"bytes"
 	"encoding/binary"
-	"encoding/hex"
 	"strconv"
 	"strings"
 )
@@ -21,26 +20,6 @@ const (
 	uuidBytes  = 16
 	uuidDigits = 32
 )
-
-// canonical returns the one spelling of an org id that the server would treat
-// as equal to s: uuid input takes capitals, braces and hyphens (PostgreSQL
-// manual, 8.12), integers take spaces, signs and leading zeros.
-func (f orgForm) canonical(s string) (string, bool) {
-	switch f {
-	case orgUUID:
-		raw, ok := parseUUID(s)
-		if !ok {
-			return "", false
-		}
-		h := hex.EncodeToString(raw[:])
-		return h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:], true
-	case orgInteger:
-		n, ok := parseInteger(s)
-		return strconv.FormatInt(n, 10), ok
-	default:
-		return s, true
-	}
-}
 
 // parseUUID reads a uuid; it does not allocate. Where the server would refuse
 // a hyphen or brace it may take it: the server then fails the statement.

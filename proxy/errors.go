@@ -29,67 +29,119 @@ type clientError struct {
 // The errors of Bulkhead itself. See docs/protocol.md for the table.
 var (
 	errProtocol  = clientError{severity: severityFatal, code: "08P01", message: "invalid message from the client"}
-	errEarlyData = clientError{severity: severityFatal, code: "08P01",
+	errEarlyData = clientError{
+		severity: severityFatal, code: "08P01",
 		message: "received unencrypted data after the SSL request",
-		detail:  "Bytes that arrive before the TLS handshake could have been put there by someone on the network path."}
-	errTLSRequired = clientError{severity: severityFatal, code: "28000",
-		message: "this listener requires TLS", hint: "Connect with sslmode=require or better."}
-	errPlaintextToken = clientError{severity: severityFatal, code: "28000",
+		detail:  "Bytes that arrive before the TLS handshake could have been put there by someone on the network path.",
+	}
+	errTLSRequired = clientError{
+		severity: severityFatal, code: "28000",
+		message: "this listener requires TLS", hint: "Connect with sslmode=require or better.",
+	}
+	errPlaintextToken = clientError{
+		severity: severityFatal, code: "28000",
 		message: "a token is not accepted over an unencrypted network connection",
-		hint:    "Connect with sslmode=require or better, through the unix socket, or over loopback."}
-	errALPN = clientError{severity: severityFatal, code: "08P01",
-		message: "direct TLS needs the ALPN protocol postgresql"}
-	errVersion = clientError{severity: severityFatal, code: "0A000",
-		message: "unsupported frontend protocol", detail: "Bulkhead speaks protocol 3.0 and 3.2."}
-	errNoUser = clientError{severity: severityFatal, code: "28000",
-		message: "no PostgreSQL user name specified in startup packet"}
-	errAuth = clientError{severity: severityFatal, code: "28P01",
+		hint:    "Connect with sslmode=require or better, through the unix socket, or over loopback.",
+	}
+	errALPN = clientError{
+		severity: severityFatal, code: "08P01",
+		message: "direct TLS needs the ALPN protocol postgresql",
+	}
+	errVersion = clientError{
+		severity: severityFatal, code: "0A000",
+		message: "unsupported frontend protocol", detail: "Bulkhead speaks protocol 3.0 and 3.2.",
+	}
+	errNoUser = clientError{
+		severity: severityFatal, code: "28000",
+		message: "no PostgreSQL user name specified in startup packet",
+	}
+	errAuth = clientError{
+		severity: severityFatal, code: "28P01",
 		message: "token authentication failed",
-		hint:    "Send a valid, unexpired token as the password."}
-	errAuthBusy = clientError{severity: severityFatal, code: "28000",
-		message: "too many failed authentications from this address", hint: "Wait before you try again."}
-	errAuthTimeout = clientError{severity: severityFatal, code: "08006",
-		message: "canceling authentication due to timeout"}
-	errTenant = clientError{severity: severityFatal, code: "28000",
+		hint:    "Send a valid, unexpired token as the password.",
+	}
+	errAuthBusy = clientError{
+		severity: severityFatal, code: "28000",
+		message: "too many failed authentications from this address", hint: "Wait before you try again.",
+	}
+	errAuthTimeout = clientError{
+		severity: severityFatal, code: "08006",
+		message: "canceling authentication due to timeout",
+	}
+	errTenant = clientError{
+		severity: severityFatal, code: "28000",
 		message: "the token does not map to a tenant of this proxy",
-		hint:    "The token's org or role claim is not accepted by the proxy's configuration."}
-	errExpired = clientError{severity: severityFatal, code: "28000",
-		message: "the token of this session has expired or was revoked", hint: "Connect again with a fresh token."}
-	errDatabase = clientError{severity: severityFatal, code: "3D000",
+		hint:    "The token's org or role claim is not accepted by the proxy's configuration.",
+	}
+	errExpired = clientError{
+		severity: severityFatal, code: "28000",
+		message: "the token of this session has expired or was revoked", hint: "Connect again with a fresh token.",
+	}
+	errDatabase = clientError{
+		severity: severityFatal, code: "3D000",
 		message: "this database is not served by the proxy",
-		hint:    "Name the database of the proxy's server.dsn, or one listed in server.databases."}
-	errTooManyClients = clientError{severity: severityFatal, code: "53300",
-		message: "sorry, too many clients already", detail: "limits.max_clients is reached."}
-	errTooManyOrgClients = clientError{severity: severityFatal, code: "53300",
-		message: "sorry, too many clients of this org already", detail: "limits.max_clients_per_org is reached."}
-	errQueue = clientError{severity: severityFatal, code: "53300",
+		hint:    "Name the database of the proxy's server.dsn, or one listed in server.databases.",
+	}
+	errTooManyClients = clientError{
+		severity: severityFatal, code: "53300",
+		message: "sorry, too many clients already", detail: "limits.max_clients is reached.",
+	}
+	errTooManyOrgClients = clientError{
+		severity: severityFatal, code: "53300",
+		message: "sorry, too many clients of this org already", detail: "limits.max_clients_per_org is reached.",
+	}
+	errQueue = clientError{
+		severity: severityFatal, code: "53300",
 		message: "no server connection became free in time",
-		detail:  "pool.max_server_connections or pool.max_per_org is reached and pool.queue_timeout has passed."}
-	errServerDown = clientError{severity: severityFatal, code: "08006",
-		message: "the proxy cannot reach the server", hint: "Its log says why."}
-	errServerLost = clientError{severity: severityFatal, code: "08006",
-		message: "the server closed the connection unexpectedly"}
-	errServerProtocol = clientError{severity: severityFatal, code: "08P01",
-		message: "the proxy lost track of the server's replies and ends the session to be safe"}
-	errDraining = clientError{severity: severityFatal, code: "57P01",
-		message: "terminating connection because the proxy is shutting down"}
-	errClientIdle = clientError{severity: severityFatal, code: "57P05",
-		message: "terminating connection due to limits.client_idle_timeout"}
-	errIdleInTransaction = clientError{severity: severityFatal, code: "25P03",
-		message: "terminating connection due to idle-in-transaction timeout"}
-	errTenantContext = clientError{severity: severityFatal, code: "08006",
-		message: "the tenant context could not be set on the server connection"}
-	errUnsafeSetting = clientError{severity: severityFatal, code: "08P01",
+		detail:  "pool.max_server_connections or pool.max_per_org is reached and pool.queue_timeout has passed.",
+	}
+	errServerDown = clientError{
+		severity: severityFatal, code: "08006",
+		message: "the proxy cannot reach the server", hint: "Its log says why.",
+	}
+	errServerLost = clientError{
+		severity: severityFatal, code: "08006",
+		message: "the server closed the connection unexpectedly",
+	}
+	errServerProtocol = clientError{
+		severity: severityFatal, code: "08P01",
+		message: "the proxy lost track of the server's replies and ends the session to be safe",
+	}
+	errDraining = clientError{
+		severity: severityFatal, code: "57P01",
+		message: "terminating connection because the proxy is shutting down",
+	}
+	errClientIdle = clientError{
+		severity: severityFatal, code: "57P05",
+		message: "terminating connection due to limits.client_idle_timeout",
+	}
+	errIdleInTransaction = clientError{
+		severity: severityFatal, code: "25P03",
+		message: "terminating connection due to idle-in-transaction timeout",
+	}
+	errTenantContext = clientError{
+		severity: severityFatal, code: "08006",
+		message: "the tenant context could not be set on the server connection",
+	}
+	errUnsafeSetting = clientError{
+		severity: severityFatal, code: "08P01",
 		message: "the server reported a setting under which statements cannot be read safely",
-		detail:  "client_encoding must stay UTF8 and standard_conforming_strings on."}
-	errStatements = clientError{severity: severityError, code: "54000",
-		message: "too many prepared statements in one session"}
+		detail:  "client_encoding must stay UTF8 and standard_conforming_strings on.",
+	}
+	errStatements = clientError{
+		severity: severityError, code: "54000",
+		message: "too many prepared statements in one session",
+	}
 	errMessageFormat = clientError{severity: severityError, code: "08P01", message: "invalid message format"}
-	errBindTooLarge  = clientError{severity: severityError, code: "54000",
+	errBindTooLarge  = clientError{
+		severity: severityError, code: "54000",
 		message: "a Bind whose parameters are compared with the tenant is too large",
-		hint:    "Send large values in a statement of their own, or without a tenant parameter."}
-	errUnnamedGone = clientError{severity: severityError, code: "26000",
-		message: "unnamed prepared statement does not exist"}
+		hint:    "Send large values in a statement of their own, or without a tenant parameter.",
+	}
+	errUnnamedGone = clientError{
+		severity: severityError, code: "26000",
+		message: "unnamed prepared statement does not exist",
+	}
 )
 
 // fromDecision is the error of a refused message.

@@ -74,10 +74,14 @@ func newMetrics(s *Server) *metrics {
 		auth:     counter("auth_failures_total", "Refused authentications, by reason.", "reason"),
 		rules:    counter("rule_violations_total", "Statements that violate a rule, by rule and decision.", "rule", "decision"),
 		pins:     counter("pins_total", "Sessions that began to keep their server connection between transactions, by reason.", "reason"),
-		logins: prometheus.NewCounter(prometheus.CounterOpts{Namespace: "bulkhead", Name: "server_login_failures_total",
-			Help: "Logins to the server that failed."}),
-		errors: prometheus.NewCounter(prometheus.CounterOpts{Namespace: "bulkhead", Name: "statement_errors_total",
-			Help: "Statements that the server answered with an error."}),
+		logins: prometheus.NewCounter(prometheus.CounterOpts{
+			Namespace: "bulkhead", Name: "server_login_failures_total",
+			Help: "Logins to the server that failed.",
+		}),
+		errors: prometheus.NewCounter(prometheus.CounterOpts{
+			Namespace: "bulkhead", Name: "statement_errors_total",
+			Help: "Statements that the server answered with an error.",
+		}),
 		connected: prometheus.NewDesc("bulkhead_clients", "Client connections now.", nil, nil),
 		conns:     prometheus.NewDesc("bulkhead_server_connections", "Server connections now, by state.", []string{"state"}, nil),
 		waiting:   prometheus.NewDesc("bulkhead_clients_waiting", "Clients that wait for a server connection now.", nil, nil),

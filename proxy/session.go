@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"errors"
 	"log/slog"
 	"time"
 
@@ -209,9 +210,11 @@ func (s *Session) serverBytes(st *step, b []byte) {
 	if err := sc.receive(st, b, s); err != nil {
 		sc.doubtful(err.Error())
 		s.env.log.Error("server connection out of step", "session", s.id, "server_pid", sc.pid, "error", err)
-		if s.phase == phaseRelay || s.phase == phaseDraining {
-			s.end(st, endServerFault, &errServerProtocol)
+		e := &errServerProtocol
+		if errors.Is(err, errUnsafeParameter) {
+			e = &errUnsafeSetting
 		}
+		s.end(st, endServerFault, e)
 		return
 	}
 	s.afterReplies(st)
