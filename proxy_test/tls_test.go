@@ -183,3 +183,65 @@ func TestSession_TokenExpires(t *testing.T) {
 		t.Errorf("after the transaction: %s, want FATAL 28000", e)
 	}
 }
+
+// SASL OAUTHBEARER as libpq 18 does it: first without a token, to learn where
+// to get one, then with it.
+func TestAuth_OAuthBearer(t *testing.T) {
+	p := start(t, options{})
+	conf, err := os.ReadFile(filepath.Join(p.dir, "bulkhead.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.stop(t)
+	p.stopped = make(chan struct{})
+	p.launch(t, writeFile(t, "oauth.yaml", []byte(strings.Replace(string(conf), "auth:\n", "auth:\n  methods: [oauthbearer]\n", 1))))
+	for _, tt := range []struct {
+		initial string
+		ok      bool
+	}{
+		{"n,,\x01auth=\x01\x01", false},
+		{"n,,\x01auth=Bearer " + token(t, orgA, nil) + "\x01\x01", true},
+		{"n,,\x01auth=Bearer wrong\x01\x01", false},
+		{"y,,\x01auth=Bearer x\x01\x01", false},
+	} {
+		nc, err := net.Dial("tcp", p.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := wiretest.Over(t, nc)
+		c.Send(wiretest.StartupPacket(p.startup(t, orgA)))
+		if m, err := c.Receive(); err != nil || m.Type != 'R' || !strings.Contains(string(m.Body), "OAUTHBEARER") {
+			t.Fatalf("got %v, %v; want AuthenticationSASL", m, err)
+		}
+		size := string([]byte{0, 0, byte(len(tt.initial) >> 8), byte(len(tt.initial))})
+		c.Send(wiretest.Frame('p', "OAUTHBEARER\x00"+size+tt.initial))
+		m, err := c.Receive()
+		if err == nil && m.Type == 'R' && strings.Contains(string(m.Body), "openid-configuration") {
+			c.Send(wiretest.Frame('p', "\x01"))
+			m, err = c.Receive()
+		}
+		if err != nil || (m.Type == 'R') != tt.ok {
+			t.Errorf("%.20q: got %v, %v", tt.initial, m, err)
+		}
+		nc.Close()
+	}
+}
+
+// A sidecar's own token: the client needs none.
+func TestAuth_TokenFile(t *testing.T) {
+	file := writeFile(t, "token", []byte(token(t, orgB, nil)+"\n"))
+	p := start(t, options{})
+	conf, err := os.ReadFile(filepath.Join(p.dir, "bulkhead.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.stop(t)
+	p.stopped = make(chan struct{})
+	p.launch(t, writeFile(t, "sidecar.yaml", []byte(strings.Replace(string(conf), "auth:\n", "auth:\n  token_file: "+file+"\n", 1))))
+	s := p.startup(t, orgA)
+	s.Password = "nobody asks for it"
+	c := wiretest.Connect(t, s)
+	if got := fmt.Sprint(wiretest.Rows(c.Query("SELECT current_setting('app.org_id')"))); got != "[["+orgB+"]]" {
+		t.Errorf("the session acts for %s, want the org of the token file", got)
+	}
+}

@@ -110,6 +110,13 @@ func Dial(t testing.TB, s Startup) (*Client, []Message, error) {
 	return c, msgs, err
 }
 
+// Over returns a client over a connection on which nothing was said yet.
+func Over(t testing.TB, nc net.Conn) *Client {
+	t.Helper()
+	t.Cleanup(func() { nc.Close() })
+	return &Client{Conn: nc, r: bufio.NewReader(nc), t: t, Params: map[string]string{}}
+}
+
 // Connect is Dial for a connection that must succeed.
 func Connect(t testing.TB, s Startup) *Client {
 	t.Helper()
