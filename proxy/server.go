@@ -306,7 +306,7 @@ func (s *Server) admitOrg(org string) bool {
 
 func (s *Server) clientEnded(c *clientLink) {
 	s.metrics.sessionEnded(c.sess.reason)
-	s.log.Debug("session ended", "session", c.sess.id, "client_addr", c.sess.client.addr, "reason", c.sess.reason)
+	s.log.Debug("session ended", "session", c.sess.id, "client_addr", c.sess.client.addr, "reason", c.sess.reason.String())
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.clients--

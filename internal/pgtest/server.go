@@ -78,6 +78,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 		if err = s.launch(ctx); err == nil {
 			return s, nil
 		}
+		s.Port = 0
 	}
 	os.RemoveAll(s.dir)
 	return nil, err
@@ -196,7 +197,6 @@ func (s *Server) launch(ctx context.Context) error {
 	s.mu.Unlock()
 	if err := s.await(ctx, done); err != nil {
 		s.Kill()
-		s.Port = 0
 		return fmt.Errorf("%w\n%s", err, s.Log())
 	}
 	return nil
@@ -271,12 +271,27 @@ func (s *Server) Kill() {
 	<-done
 }
 
-// Restart starts a server again that was killed, or stops it first. It keeps
+// Restart starts a server again that was killed, or kills it first. It keeps
 // its port.
 func (s *Server) Restart(ctx context.Context) error {
 	s.Kill()
-	os.Remove(filepath.Join(s.data(), "postmaster.pid"))
-	return s.launch(ctx)
+	ctx, stop := context.WithTimeout(ctx, startTimeout)
+	defer stop()
+	for {
+		os.Remove(filepath.Join(s.data(), "postmaster.pid"))
+		err := s.launch(ctx)
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		// Children of the killed postmaster, which are in process groups of
+		// their own, may take a moment to notice: until then a new one refuses
+		// to start.
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
 }
 
 // Freeze stops all processes of the server; Thaw lets them go on.
