@@ -194,25 +194,26 @@ func TestSession_Cancel(t *testing.T) {
 			}
 			c.Send(wiretest.Query("SELECT pg_sleep(60)"))
 			// A wrong key must do nothing; the right one cancels.
-			cancel(t, p.addr, c.PID, []byte("wrong key"[:len("wrong key")]))
-			done := make(chan struct{})
-			go func() {
+			cancel(t, p.addr, c.PID, []byte("wrong key"))
+			stop, done := make(chan struct{}), make(chan struct{})
+			go func() { // again and again: the query may not have begun at the first
 				defer close(done)
-				for range 100 {
+				for {
 					cancel(t, p.addr, c.PID, c.Secret)
 					select {
-					case <-done:
+					case <-stop:
 						return
 					case <-time.After(20 * time.Millisecond):
 					}
 				}
 			}()
 			e, failed := wiretest.Error(c.Until(1))
+			close(stop)
+			<-done
 			if !failed || e.Field('C') != "57014" {
 				t.Errorf("%s mode: got %s, want 57014", mode, e)
 			}
 			c.Conn.Close()
-			<-done
 		}
 	}
 }
