@@ -347,3 +347,18 @@ func deref(s *string) string {
 	}
 	return *s
 }
+
+// resident returns the resident memory of the proxy in bytes; 0 where the
+// system does not tell.
+func (p *proxy) resident(t testing.TB) int {
+	t.Helper()
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", p.cmd.Process.Pid))
+	if err != nil {
+		return 0
+	}
+	var size, pages int
+	if _, err := fmt.Sscan(string(b), &size, &pages); err != nil {
+		t.Fatal(err)
+	}
+	return pages * os.Getpagesize()
+}

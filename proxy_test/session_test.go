@@ -335,7 +335,14 @@ func usePool(t *testing.T, what string, pool *pgxpool.Pool) {
 func TestBulk(t *testing.T) {
 	p := start(t, options{})
 	c := p.connect(t, orgA)
-	c.Send(wiretest.Query("SELECT g, repeat('x', 100) FROM generate_series(1, 300000) g"))
+	before := p.resident(t)
+	defer func() {
+		// 130 MB of rows and 10 MB of COPY have gone through.
+		if grown := p.resident(t) - before; grown > 32<<20 {
+			t.Errorf("the proxy grew by %d MiB", grown>>20)
+		}
+	}()
+	c.Send(wiretest.Query("SELECT g, repeat('x', 100) FROM generate_series(1, 1000000) g"))
 	rows := 0
 	for {
 		m, err := c.Receive()
@@ -349,8 +356,8 @@ func TestBulk(t *testing.T) {
 			break
 		}
 	}
-	if rows != 300000 {
-		t.Errorf("%d rows, want 300000", rows)
+	if rows != 1000000 {
+		t.Errorf("%d rows, want 1000000", rows)
 	}
 	c.Query("CREATE TEMP TABLE sink (a int, b text)")
 	c.Send(wiretest.Query("COPY sink FROM STDIN"))

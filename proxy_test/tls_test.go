@@ -245,3 +245,33 @@ func TestAuth_TokenFile(t *testing.T) {
 		t.Errorf("the session acts for %s, want the org of the token file", got)
 	}
 }
+
+// A certificate that was renewed is shown without a restart.
+func TestTLS_CertificateReload(t *testing.T) {
+	_, cert, key := pki(t)
+	certFile, keyFile := writeFile(t, "server.crt", cert), writeFile(t, "server.key", key)
+	p := start(t, options{extra: fmt.Sprintf("client_tls: {mode: require, cert_file: %s, key_file: %s}", certFile, keyFile)})
+	ca, cert, key := pki(t)
+	for file, b := range map[string][]byte{certFile: cert, keyFile: key} {
+		if err := os.WriteFile(file, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		later := time.Now().Add(time.Hour)
+		if err := os.Chtimes(file, later, later); err != nil {
+			t.Fatal(err)
+		}
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(ca)
+	deadline := time.Now().Add(20 * time.Second)
+	for {
+		nc, err := tls.Dial("tcp", p.addr, &tls.Config{RootCAs: roots, ServerName: "localhost", NextProtos: []string{"postgresql"}})
+		if err == nil {
+			nc.Close()
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the new certificate is not shown: %v", err)
+		}
+	}
+}
