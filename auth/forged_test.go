@@ -267,10 +267,23 @@ func TestVerifier_Orgs(t *testing.T) {
 	for _, tt := range []struct {
 		orgType, claim, want string
 	}{
-		{"integer", `7`, "7"}, {"integer", `"7"`, "7"}, {"integer", `-7`, "-7"}, {"integer", `07`, ""}, {"integer", `"07"`, ""},
-		{"integer", `7.0`, ""}, {"integer", `1e3`, ""}, {"integer", `"+7"`, ""}, {"integer", `99999999999999999999`, ""}, {"integer", `true`, ""},
-		{"text", `"acme"`, "acme"}, {"text", `""`, ""}, {"text", `"a\u0000b"`, ""}, {"text", `7`, ""}, {"text", `null`, ""},
-		{"uuid", `"` + strings.ReplaceAll(forgedOrg, "-", "") + `"`, ""}, {"uuid", `"{` + forgedOrg + `}"`, ""},
+		{"integer", `7`, "7"},
+		{"integer", `"7"`, "7"},
+		{"integer", `-7`, "-7"},
+		{"integer", `07`, ""},
+		{"integer", `"07"`, ""},
+		{"integer", `7.0`, ""},
+		{"integer", `1e3`, ""},
+		{"integer", `"+7"`, ""},
+		{"integer", `99999999999999999999`, ""},
+		{"integer", `true`, ""},
+		{"text", `"acme"`, "acme"},
+		{"text", `""`, ""},
+		{"text", `"a\u0000b"`, ""},
+		{"text", `7`, ""},
+		{"text", `null`, ""},
+		{"uuid", `"` + strings.ReplaceAll(forgedOrg, "-", "") + `"`, ""},
+		{"uuid", `"{` + forgedOrg + `}"`, ""},
 	} {
 		f := newForge(t, tt.orgType)
 		id, err := f.v.Verify(t.Context(), []byte(f.hs(hsHeader, strings.Replace(f.claims(""), `"`+forgedOrg+`"`, tt.claim, 1))))
