@@ -73,11 +73,13 @@ func definitionFacts() map[string]string {
 		"ALTER VIEW v OWNER TO app":              "kind:ALTER_VIEW alter:v role:app",
 		"ALTER INDEX i SET (fillfactor = 10)":    "kind:ALTER_INDEX alter:i",
 		"ALTER FUNCTION f() SET search_path = x": "kind:ALTER_FUNCTION object:f set:search_path=x:stored",
+
 		"CREATE FUNCTION f() RETURNS int LANGUAGE sql SET x.y FROM CURRENT AS ''": "kind:CREATE_FUNCTION object:f fromcurrent:x.y:stored",
-		"CREATE ROLE r":                                            "kind:CREATE_ROLE role:r",
-		"GRANT admin TO app":                                       "kind:GRANT_ROLE role:admin role:app",
-		"GRANT SELECT ON t TO PUBLIC":                              "kind:GRANT alter:t role:public",
-		"REVOKE admin FROM CURRENT_USER":                           "kind:REVOKE_ROLE role:current_user",
+
+		"CREATE ROLE r":                  "kind:CREATE_ROLE role:r",
+		"GRANT admin TO app":             "kind:GRANT_ROLE role:admin role:app",
+		"GRANT SELECT ON t TO PUBLIC":    "kind:GRANT alter:t role:public",
+		"REVOKE admin FROM CURRENT_USER": "kind:REVOKE_ROLE role:current_user",
 		"CREATE TABLE a (x int REFERENCES b, LIKE c) INHERITS (d)": "create:a alter:b read:c alter:d",
 		"CREATE SCHEMA s CREATE TABLE t (a int)":                   "kind:CREATE_SCHEMA nested:CREATE_TABLE object:s create:t",
 		"CREATE MATERIALIZED VIEW m AS SELECT * FROM t":            "kind:CREATE_MATERIALIZED_VIEW create:m read:t",
