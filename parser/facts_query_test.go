@@ -80,6 +80,7 @@ func definitionFacts() map[string]string {
 		"GRANT admin TO app":             "kind:GRANT_ROLE role:admin role:app",
 		"GRANT SELECT ON t TO PUBLIC":    "kind:GRANT alter:t role:public",
 		"REVOKE admin FROM CURRENT_USER": "kind:REVOKE_ROLE role:current_user",
+
 		"CREATE TABLE a (x int REFERENCES b, LIKE c) INHERITS (d)": "create:a alter:b read:c alter:d",
 		"CREATE SCHEMA s CREATE TABLE t (a int)":                   "kind:CREATE_SCHEMA nested:CREATE_TABLE object:s create:t",
 		"CREATE MATERIALIZED VIEW m AS SELECT * FROM t":            "kind:CREATE_MATERIALIZED_VIEW create:m read:t",
