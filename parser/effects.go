@@ -34,7 +34,10 @@ const (
 	EffectBegin                                     // BEGIN, START TRANSACTION
 	EffectEnd                                       // COMMIT, ROLLBACK, PREPARE TRANSACTION
 	EffectRole                                      // SET ROLE, SET SESSION AUTHORIZATION, RESET of them
-	EffectUnknown                                   // DO, CALL, EXECUTE or what the walker does not know: anything
+	EffectExecute                                   // EXECUTE: what the prepared statement does
+	EffectClose                                     // CLOSE cursor
+	EffectDrop                                      // DROP: of a temporary object perhaps
+	EffectUnknown                                   // DO, CALL or what the walker does not know: anything
 )
 
 // Effects is what a text does to the state of a session.
@@ -44,6 +47,9 @@ type Effects struct {
 	// transaction, or reset, sorted; "" stands for one not known before
 	// execution.
 	Settings []string
+	// Prepared are the names that PREPARE, EXECUTE and DEALLOCATE use,
+	// Deallocated those of DEALLOCATE alone.
+	Prepared, Deallocated []string
 }
 
 // Has reports whether any effect of set is among e.
@@ -61,6 +67,9 @@ func (b *Batch) Effects() Effects {
 }
 
 func (e *Effects) addStatement(s *Statement) {
+	if s.Prepared != "" {
+		e.Prepared = append(e.Prepared, s.Prepared)
+	}
 	e.addKind(s, s.Kind)
 	for _, k := range s.Nested {
 		e.addKind(s, k)
@@ -108,12 +117,19 @@ func (e *Effects) addKind(s *Statement, k Kind) {
 			e.Set |= EffectDeallocateAll
 		} else {
 			e.Set |= EffectDeallocate
+			e.Deallocated = append(e.Deallocated, s.Prepared)
 		}
 	case KindClose:
 		if s.Cursor == "" {
 			e.Set |= EffectCloseAll
+		} else {
+			e.Set |= EffectClose
 		}
-	case KindDo, KindCall, KindExecute, KindUnknown:
+	case KindExecute:
+		e.Set |= EffectExecute
+	case KindDropTable, KindDropView, KindDropSequence, KindDropFunction, KindDropProcedure, KindDropRoutine, KindDropType, KindDropDomain:
+		e.Set |= EffectDrop
+	case KindDo, KindCall, KindUnknown:
 		e.Set |= EffectUnknown
 	case KindBegin, KindStartTransaction:
 		e.Set |= EffectBegin

@@ -40,6 +40,10 @@ func TestEffects(t *testing.T) {
 		"DEALLOCATE p":                    EffectDeallocate,
 		"DEALLOCATE ALL":                  EffectDeallocateAll,
 		"DO $$$$":                         EffectUnknown,
+		"EXECUTE p(1)":                    EffectExecute,
+		"EXPLAIN EXECUTE p":               EffectExecute,
+		"CLOSE c":                         EffectClose,
+		"DROP TABLE t":                    EffectDrop,
 		"BEGIN; COMMIT":                   EffectBegin | EffectEnd,
 		"SELECT pg_advisory_unlock_all(); CLOSE ALL": EffectUnlockAll | EffectCloseAll,
 	} {
@@ -56,6 +60,16 @@ func TestEffectSettings(t *testing.T) {
 	got := mustParse(t, "SET b.c = 1; SET LOCAL d.e = 1; RESET a.b; SELECT set_config('B.C', 'x', false), set_config($1, 'x', false)").Effects().Settings
 	if want := []string{"", "a.b", "b.c"}; !slices.Equal(got, want) {
 		t.Errorf("settings: got %q, want %q", got, want)
+	}
+}
+
+func TestEffectPrepared(t *testing.T) {
+	got := mustParse(t, "PREPARE a AS SELECT 1; EXPLAIN EXECUTE b; DEALLOCATE c; DEALLOCATE ALL; CREATE TEMP TABLE t AS EXECUTE d").Effects()
+	if want := []string{"a", "b", "c", "d"}; !slices.Equal(got.Prepared, want) {
+		t.Errorf("prepared statements: got %q, want %q", got.Prepared, want)
+	}
+	if want := []string{"c"}; !slices.Equal(got.Deallocated, want) {
+		t.Errorf("deallocated: got %q, want %q", got.Deallocated, want)
 	}
 }
 

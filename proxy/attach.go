@@ -82,8 +82,8 @@ func (s *Session) serverBorrowed(st *step, sc *serverConn, e *clientError) {
 	}
 	s.sc = sc
 	s.env.recent.put(s.key, sc.params)
-	if sc.label != s.context.Label {
-		s.setLabel(st)
+	if sc.label != s.context.Label || sc.state != s.state {
+		s.setLabel(st, s.adoptSQL(sc.state))
 		return
 	}
 	s.attached(st)
@@ -101,14 +101,21 @@ func (s *Session) attached(st *step) {
 	s.wait = waitNone
 }
 
-// setLabel sends the per-user settings to the server connection. Nothing of
-// the client goes there before the server has confirmed them.
-func (s *Session) setLabel(st *step) {
+// setLabel sends the per-user settings to the server connection, and with them
+// what the client has SET. Nothing of the client goes there before the server
+// has confirmed them.
+func (s *Session) setLabel(st *step, sql string) {
 	s.sc.label = labelUnknown
 	s.wait = waitLabel
 	s.deadline = st.now.Add(s.env.opts.Limits.ServerResetTimeout)
-	st.toServer.add(message(st.toServer.grow(), 'Q', s.context.LabelSQL()))
-	s.sc.owed.push(owed{kind: owedQuery, own: true})
+	s.ownQuery(st, sql, owed{kind: owedQuery, own: true})
+}
+
+// ownQuery sends a Query of Bulkhead's own; o is what is owed for it.
+func (s *Session) ownQuery(st *step, sql string, o owed) {
+	st.toServer.add(message(st.toServer.grow(), 'Q', sql))
+	s.sc.owed.push(o)
+	s.sc.known.unnamed = nil // a simple Query destroys it
 }
 
 // labelUnknown is the label of a server connection whose per-user settings
@@ -122,7 +129,7 @@ func (s *Session) labelSet(st *step, failed bool) {
 		s.end(st, endServerFault, &errTenantContext)
 		return
 	}
-	s.sc.label = s.context.Label
+	s.sc.label, s.sc.state = s.context.Label, s.state
 	s.attached(st)
 }
 
@@ -150,17 +157,4 @@ func (s *Session) welcome(st *step, params map[string]string) {
 	st.toClient.add(readyForQuery(b, txIdle))
 	s.phase, s.wait = phaseRelay, waitNone
 	s.activity = st.now
-}
-
-// maybeDetach gives the server connection back at a transaction boundary, in
-// transaction pooling, unless the session left something on it.
-func (s *Session) maybeDetach(st *step) {
-	if !s.env.opts.Pool.Transaction || s.phase != phaseRelay || s.wait != waitNone {
-		return
-	}
-	if s.pin != 0 || s.sc == nil || !s.sc.idle() || s.holdsUnnamed() || len(s.in.partial) > 0 || s.in.rest > 0 {
-		return
-	}
-	st.ask(returnServer{sc: s.sc, clean: true})
-	s.sc = nil
 }

@@ -219,6 +219,7 @@ func (c *clientLink) borrow() {
 		client: c,
 		key:    c.sess.key,
 		label:  c.sess.context.Label,
+		state:  c.sess.state,
 		params: c.sess.startup.settings,
 	})
 	if link != nil {

@@ -106,7 +106,7 @@ func (s *Session) textMessage(st *step, b []byte, size int) int {
 		return len(b)
 	}
 	extended := b[0] == 'P'
-	if s.skipping {
+	if s.skipping || extended && s.serverSkips() {
 		return s.skip(b, size)
 	}
 	if size > s.env.opts.Limits.MaxStatementBytes+maxBindNames {
@@ -179,24 +179,21 @@ func (s *Session) sendQuery(st *step, msg, text []byte, ins *policy.Inspection) 
 		s.sc.doubtful("a Query came before the Sync of an extended query")
 	}
 	s.forgetUnnamed() // a simple Query destroys the unnamed statement
+	if s.pooling() {
+		s.materialise(st, ins.Effects.Prepared, true)
+	}
 	s.note(ins)
 	o := owed{kind: owedQuery, inspection: ins, start: st.now.UnixNano()}
 	if s.env.tracing() {
 		o.parent = parentOf(text)
 	}
 	s.send(st, msg, o)
+	if s.settles(ins) {
+		s.wait = waitSettled
+	}
 	if s.resetsLabel(ins) {
 		s.relabel, s.wait = true, waitReset
 	}
-}
-
-func (s *Session) sendParse(st *step, msg, name, text []byte, ins *policy.Inspection) {
-	if !s.define(string(name), ins, text) {
-		s.refuseWith(st, msg, errStatements)
-		return
-	}
-	s.sc.unsynced = true
-	s.send(st, msg, owed{kind: owedParse, inspection: ins})
 }
 
 // namedMessage handles Describe, Close and Execute.
@@ -207,32 +204,77 @@ func (s *Session) namedMessage(st *step, b []byte, size int) int {
 	if len(b) < size {
 		return 0
 	}
-	if s.skipping {
+	if s.skipping || s.serverSkips() {
 		return size
 	}
 	if !s.boundary(st) {
 		return len(b)
 	}
+	msg := b[:size]
+	if b[0] == 'E' {
+		return s.executeMessage(st, msg)
+	}
+	if size < 7 || bytes.IndexByte(msg[6:], 0) != size-7 {
+		if !s.serverNeeded(st) {
+			return 0
+		}
+		return s.refuseMalformed(st, msg, errMessageFormat)
+	}
+	what, name := msg[5], msg[6:size-1]
+	if b[0] == 'C' && what == 'S' && s.pooling() && s.closeStatement(st, name) {
+		return size
+	}
 	if !s.serverNeeded(st) {
 		return 0
 	}
-	msg := b[:size]
-	s.sc.unsynced = true
-	o := owed{kind: owedDescribe}
-	switch b[0] {
-	case 'C':
-		o.kind = owedClose
-		s.closeNamed(msg[5:])
-	case 'E':
-		o = s.execute(st, msg[5:])
-	case 'D':
-		if s.unknownUnnamed(msg[5:]) {
-			s.refuseWith(st, msg, errUnnamedGone)
-			return size
-		}
+	if b[0] == 'C' {
+		s.closeNamed(what, name)
+		s.sc.unsynced = true
+		s.send(st, msg, owed{kind: owedClose})
+		return size
 	}
-	s.send(st, msg, o)
+	s.describe(st, msg, what, name)
 	return size
+}
+
+// describe forwards a Describe.
+func (s *Session) describe(st *step, msg []byte, what byte, name []byte) {
+	o := owed{kind: owedDescribe}
+	if what != 'S' {
+		s.sc.unsynced = true
+		s.send(st, msg, o)
+		return
+	}
+	p, missing := s.lookup(name)
+	if missing != nil {
+		s.refuseWith(st, msg, *missing)
+		return
+	}
+	there := s.ensure(st, p)
+	s.sc.unsynced = true
+	if there == "" {
+		s.send(st, msg, o)
+		return
+	}
+	out, at := begin(st.toServer.grow(), 'D')
+	out = append(append(append(out, 'S'), there...), 0)
+	st.toServer.add(finish(out, at))
+	s.sc.owed.push(o)
+}
+
+// executeMessage handles Execute.
+func (s *Session) executeMessage(st *step, msg []byte) int {
+	if !s.serverNeeded(st) {
+		return 0
+	}
+	s.sc.unsynced = true
+	o := s.execute(st, msg[5:])
+	s.send(st, msg, o)
+	if o.inspection != nil && s.settles(o.inspection) {
+		st.toServer.add(append(st.toServer.grow(), 'H', 0, 0, 0, 4))
+		s.wait = waitSettled
+	}
+	return len(msg)
 }
 
 // syncMessage handles Sync and Flush.
@@ -261,7 +303,6 @@ func (s *Session) syncMessage(st *step, b []byte, size int) int {
 		return 0
 	}
 	s.sc.unsynced = false
-	s.synced()
 	s.send(st, b[:size], owed{kind: owedSync})
 	if s.relabel {
 		s.wait = waitReset

@@ -40,6 +40,9 @@ const (
 	maxOwed = 64 << 10
 	// maxStatements bounds the prepared statements of one session.
 	maxStatements = 10_000
+	// maxKeptUnnamed is the largest Parse of an unnamed statement that is kept
+	// to be sent again on another server connection.
+	maxKeptUnnamed = 16 << 10
 	// inlineInspect is the size of text up to which a parse may run on the
 	// loop: larger ones would delay every neighbour.
 	inlineInspect = 8 << 10

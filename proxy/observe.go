@@ -143,8 +143,6 @@ func (r pinReason) String() string {
 	switch r {
 	case pinPrepared:
 		return "prepared_statement"
-	case pinSettings:
-		return "settings"
 	case pinTemp:
 		return "temporary_object"
 	case pinCursor:

@@ -21,6 +21,8 @@ const (
 	// CopyFail. What stands between a COPY FROM STDIN and its mark is read by
 	// the server's COPY, which ignores Sync and Flush.
 	owedCopyEnd
+	// owedLocal is a reply that Bulkhead gives itself when its turn has come.
+	owedLocal
 )
 
 // owed is one reply that the server owes.
@@ -29,11 +31,22 @@ type owed struct {
 	// own: the message was Bulkhead's own, nothing of its reply reaches the
 	// client.
 	own bool
+	// hidden: Bulkhead's own message too, one that the client's next message
+	// needs. Its success does not reach the client, its failure does: it is
+	// that message's.
+	hidden bool
 	// failed: an ErrorResponse has come, ReadyForQuery has not.
 	failed bool
 	// refusal, if set, is the error that the client gets in place of the
 	// server's: the message was replaced by one that certainly fails.
 	refusal *clientError
+	// change is what the message does to the prepared statements, nil for
+	// nothing. It is undone if the message fails or is never carried out.
+	change *change
+	// rows takes the rows of the reply to an own Query, nil for none.
+	rows *stateRows
+	// local is the reply of an owedLocal.
+	local []byte
 	// For metrics and traces of a Query or Execute; inspection is nil if the
 	// statement is not known.
 	inspection *policy.Inspection
@@ -109,9 +122,19 @@ func (p *pipeline) pop() {
 const maxKeptOwed = 64
 
 // fail drops the head and all that the server discards after an error in an
-// extended query: everything up to the next Sync.
-func (p *pipeline) fail() {
-	for p.n > 0 && p.at(0).kind != owedSync {
+// extended query: everything up to the next Sync. What the dropped messages
+// would have changed is undone, the last first.
+func (p *pipeline) fail(undo func(*change)) {
+	n := 0
+	for n < p.n && p.at(n).kind != owedSync {
+		n++
+	}
+	for i := n - 1; i >= 0; i-- {
+		if c := p.at(i).change; c != nil {
+			undo(c)
+		}
+	}
+	for range n {
 		p.pop()
 	}
 	p.skipping = p.n == 0

@@ -46,6 +46,7 @@ type waiter struct {
 	client *clientLink
 	key    poolKey
 	label  string
+	state  clientSettings
 	params []setting
 }
 
@@ -93,7 +94,8 @@ func (p *pool) take(w *waiter) (out outcome) {
 }
 
 // takeIdle takes the idle connection that fits best: same startup, then same
-// per-user settings, then same loop, then used last.
+// settings of the client, then same per-user settings, then same loop, then
+// used last.
 func (o *orgPool) takeIdle(w *waiter) *serverLink {
 	best, bestScore := -1, -1
 	for i := len(o.idle) - 1; i >= 0; i-- {
@@ -102,6 +104,9 @@ func (o *orgPool) takeIdle(w *waiter) *serverLink {
 			continue
 		}
 		score := 0
+		if l.sc.state == w.state {
+			score += 4
+		}
 		if l.sc.label == w.label {
 			score += 2
 		}

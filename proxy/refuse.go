@@ -35,6 +35,9 @@ func (s *Session) refuseMalformed(st *step, msg []byte, e clientError) int {
 }
 
 func (s *Session) refuseAs(st *step, msg []byte, e clientError, why string) {
+	if msg[0] == 'Q' || msg[0] == 'P' && (len(msg) < 6 || msg[5] == 0) {
+		s.forgetUnnamed() // as the server does before it parses
+	}
 	if s.sc == nil {
 		s.refuseLocally(st, msg[0], e)
 		return

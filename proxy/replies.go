@@ -1,25 +1,42 @@
 package proxy
 
+import "github.com/pgbulkhead/bulkhead/parser"
+
 // The session's part in the server's replies; see the interface replies.
 
 // executed implements replies.
-func (s *Session) executed(st *step, o *owed) { s.observe(st, o, "") }
+func (s *Session) executed(st *step, o *owed) {
+	s.observe(st, o, "")
+	s.carriedOut(o.inspection)
+}
 
 // failed implements replies.
 func (s *Session) failed(st *step, o *owed, code string) {
-	if !o.own && o.refusal == nil {
-		s.observe(st, o, code)
+	if o.own || o.refusal != nil {
+		return
+	}
+	s.observe(st, o, code)
+	if code == "26000" || code == "0A000" || o.inspection != nil && o.inspection.Effects.Has(parser.EffectDeallocateAll) {
+		// What is prepared there is not what it was taken for: gone, or made
+		// for tables that have changed since.
+		s.sc.known.doubt()
 	}
 }
 
 // ready implements replies.
 func (s *Session) ready(st *step, o *owed) {
-	if o.own {
+	switch {
+	case o.own && o.kind != owedQuery: // the Sync behind a statement that was given its name
+		return
+	case o.rows != nil:
+		s.stateKnown(o)
+		return
+	case o.own:
 		s.labelSet(st, o.failed)
 		return
-	}
-	if o.kind == owedQuery && !o.failed {
+	case o.kind == owedQuery && !o.failed:
 		s.observe(st, o, "")
+		s.carriedOut(o.inspection)
 	}
 	if !s.relabel || s.sc == nil || s.sc.owed.len() > 0 {
 		return
@@ -29,7 +46,7 @@ func (s *Session) ready(st *step, o *owed) {
 	if s.sc.tx == txFailed {
 		return // the reset is undone with the transaction, or never ran
 	}
-	s.setLabel(st)
+	s.setLabel(st, s.context.LabelSQL())
 }
 
 // parameter implements replies.

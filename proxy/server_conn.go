@@ -33,6 +33,8 @@ type serverConn struct {
 	// Owned by the loop.
 	params  map[string]string // ParameterStatus, in the server's spelling
 	label   string            // of the per-user settings it carries; "" none
+	state   clientSettings    // the client's settings that it carries
+	known   serverStatements  // what is prepared on it, in transaction pooling
 	owed    pipeline
 	tx      byte
 	copying copyState
@@ -86,6 +88,9 @@ type replies interface {
 	ready(st *step, o *owed)
 	// executed: the server has completed the Execute o.
 	executed(st *step, o *owed)
+	// undo: the message that was to make the change c has failed or is never
+	// carried out.
+	undo(c *change)
 	// failed: the server answered o with an error, SQLSTATE code.
 	failed(st *step, o *owed, code string)
 	// parameter: the server reported a setting.
@@ -108,6 +113,7 @@ func (sc *serverConn) receive(st *step, b []byte, r replies) error {
 			}
 			f.rest -= n
 			b = b[n:]
+			sc.answerLocally(st)
 			continue
 		}
 		if len(b) < 5 {

@@ -192,7 +192,8 @@ func (l *serverLink) cancelled() {
 // returns to the settings of the startup packet, so to the tenant's.
 func (l *serverLink) clean() {
 	l.state.set(linkCleaning)
-	l.sc.label = ""
+	l.sc.label, l.sc.state = "", clientSettings{}
+	l.sc.known.clear()
 	l.sc.unsynced = false
 	var b []byte
 	if l.sc.tx != txIdle {
@@ -264,6 +265,8 @@ func (l *serverLink) ready(_ *step, o *owed) {
 }
 
 func (l *serverLink) executed(*step, *owed) {}
+
+func (l *serverLink) undo(*change) {}
 
 func (l *serverLink) failed(*step, *owed, string) {}
 

@@ -23,6 +23,15 @@ func (sc *serverConn) message(st *step, b []byte, size int, r replies) (int, err
 	switch typ {
 	case 'D', 'd', 'c', 'A', 'N', 't':
 		pass = !sc.swallowing(typ)
+		if o := sc.owed.front(); typ == 'D' && o != nil && o.rows != nil {
+			if size > maxStateRow {
+				return 0, fmt.Errorf("%w: type %q, %d bytes", errFrame, typ, size)
+			}
+			if len(b) < size {
+				return 0, nil
+			}
+			err = o.rows.add(b[5:size])
+		}
 	case 'S':
 		pass, err = sc.parameterStatus(st, b[5:size], r)
 	case 'E':
@@ -44,7 +53,19 @@ func (sc *serverConn) message(st *step, b []byte, size int, r replies) (int, err
 		st.toClient.forward(b[:n])
 	}
 	sc.frame.rest, sc.frame.drop = size-n, !pass
+	sc.answerLocally(st)
 	return n, nil
+}
+
+// answerLocally gives the replies of Bulkhead itself whose turn it is.
+func (sc *serverConn) answerLocally(st *step) {
+	if sc.frame.rest > 0 {
+		return // in the middle of the server's
+	}
+	for o := sc.owed.front(); o != nil && o.kind == owedLocal; o = sc.owed.front() {
+		st.toClient.write(o.local)
+		sc.owed.pop()
+	}
 }
 
 // swallowing tells whether a message that ends nothing belongs to a reply
@@ -54,7 +75,7 @@ func (sc *serverConn) swallowing(typ byte) bool {
 		return false
 	}
 	o := sc.owed.front()
-	return o != nil && o.own
+	return o != nil && (o.own || o.hidden)
 }
 
 // inReplyTo reports whether the head is one of the given kinds, and whether
@@ -77,7 +98,7 @@ func (sc *serverConn) completion(st *step, typ byte, r replies) (pass bool, err 
 	if o == nil {
 		return false, errUnexpected
 	}
-	pass = !o.own
+	pass = !o.own && !o.hidden
 	if o.kind == owedQuery {
 		switch typ {
 		case 'C', 'T', 'I':
@@ -106,11 +127,12 @@ func (sc *serverConn) completion(st *step, typ byte, r replies) (pass bool, err 
 	if !completes || o.refusal != nil {
 		return false, errUnexpected
 	}
-	if o.kind == owedExecute {
-		r.executed(st, o)
-	}
+	done := *o
 	sc.copying = copyNone
 	sc.owed.pop()
+	if done.kind == owedExecute {
+		r.executed(st, &done)
+	}
 	return pass, nil
 }
 
@@ -134,7 +156,7 @@ func (sc *serverConn) parameterStatus(st *step, body []byte, r replies) (pass bo
 		return false, err
 	}
 	o := sc.owed.front()
-	return o == nil || !o.own, nil
+	return o == nil || !o.own && !o.hidden, nil
 }
 
 // errorResponse decides whose error the client sees. b is the whole message.
@@ -168,7 +190,10 @@ func (sc *serverConn) errorResponse(st *step, b []byte, r replies) (pass bool, e
 	case owedQuery, owedCall, owedSync:
 		o.failed = true
 	default:
-		sc.owed.fail()
+		sc.owed.fail(func(c *change) {
+			sc.known.undo(c)
+			r.undo(c)
+		})
 	}
 	return pass, nil
 }

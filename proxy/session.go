@@ -36,8 +36,9 @@ const (
 	waitNone    wait = iota
 	waitServer       // a server connection
 	waitInspect      // the inspection of a large text
-	waitLabel        // the tenant context on the server connection
+	waitLabel        // an answer to Bulkhead's own Query: the tenant context, or what the session has on the server
 	waitReplies      // replies, because too many are owed
+	waitSettled      // the replies to all that was sent: what comes next depends on them
 	waitReset        // the reply to a RESET ALL or DISCARD ALL, after which the per-user settings are set again
 )
 
@@ -72,7 +73,7 @@ type Session struct {
 	inspected *policy.Inspection // answer to an inspectText, for the message at the front of in.partial
 	skipping  bool               // a message was refused without a server connection: skip to Sync
 	statements
-	pin     pinReason
+	sessionState
 	relabel bool // the per-user settings may have been reset
 
 	sc     *serverConn
@@ -234,6 +235,9 @@ func (s *Session) afterReplies(st *step) {
 		return
 	}
 	if s.wait == waitReplies && sc.owed.len() < maxOwed/2 {
+		s.wait = waitNone
+	}
+	if s.wait == waitSettled && (sc.owed.len() == 0 || sc.copying == copyIn) {
 		s.wait = waitNone
 	}
 	if s.wait == waitNone && s.phase == phaseRelay {

@@ -135,6 +135,7 @@ type options struct {
 	role    string // login role; "" is app
 	extra   string // YAML that is added to the configuration
 	mode    string // pool mode; "" is session
+	pool    string // further keys of pool; "" is many server connections
 	sql     string // schema; "" is careless.sql
 	version int
 }
@@ -151,6 +152,9 @@ func start(t testing.TB, o options) *proxy {
 	if o.mode == "" {
 		o.mode = "session"
 	}
+	if o.pool == "" {
+		o.pool = "max_server_connections: 100, max_per_org: 50"
+	}
 	p.log = filepath.Join(p.dir, "blocked.jsonl")
 	secretFile := filepath.Join(p.dir, "secret")
 	if err := os.WriteFile(secretFile, []byte(secret), 0o600); err != nil {
@@ -165,9 +169,9 @@ auth:
     - {issuer: test, audience: bulkhead, algorithms: [HS256], secret_file: %s}
 blocked_log: {file: %s}
 admin: {listen: "127.0.0.1:0"}
-pool: {mode: %s, max_server_connections: 100, max_per_org: 50}
+pool: {mode: %s, %s}
 log: {level: debug}
-%s`, pg.DSN(o.role, p.db), secretFile, p.log, o.mode, o.extra)
+%s`, pg.DSN(o.role, p.db), secretFile, p.log, o.mode, o.pool, o.extra)
 	file := filepath.Join(p.dir, "bulkhead.yaml")
 	if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {
 		t.Fatal(err)

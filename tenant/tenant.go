@@ -177,7 +177,7 @@ func setSQL(settings []Setting) string {
 		b.WriteString("SET SESSION ")
 		b.WriteString(quoteName(s.Name))
 		b.WriteString(" = ")
-		b.WriteString(quoteLiteral(s.Value))
+		b.WriteString(QuoteLiteral(s.Value))
 	}
 	return b.String()
 }
@@ -191,9 +191,9 @@ func quoteName(name string) string {
 	return strings.Join(parts, ".")
 }
 
-// quoteLiteral quotes a value; standard_conforming_strings is on for every
+// QuoteLiteral returns v as a string constant of SQL; standard_conforming_strings is on for every
 // server connection, and the E form makes a backslash safe even if not.
-func quoteLiteral(v string) string {
+func QuoteLiteral(v string) string {
 	quoted := "'" + strings.ReplaceAll(v, "'", "''") + "'"
 	if strings.Contains(v, `\`) {
 		return "E" + strings.ReplaceAll(quoted, `\`, `\\`)

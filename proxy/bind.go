@@ -1,0 +1,205 @@
+package proxy
+
+import (
+	"bytes"
+	"encoding/binary"
+
+	"github.com/pgbulkhead/bulkhead/policy"
+)
+
+// bindMessage handles Bind. Only its names are needed, unless a parameter
+// meets a tenant column: then the values up to that one are.
+func (s *Session) bindMessage(st *step, b []byte, size int) int {
+	if s.skipping || s.serverSkips() {
+		return s.skip(b, size)
+	}
+	body := b[5:min(size, len(b))]
+	portal, rest, ok1 := bytes.Cut(body, []byte{0})
+	statement, rest, ok2 := bytes.Cut(rest, []byte{0})
+	if !ok1 || !ok2 {
+		if len(body) > maxBindNames || len(b) >= size {
+			return s.violation(st, len(b))
+		}
+		return 0
+	}
+	if !s.boundary(st) {
+		return len(b)
+	}
+	if !s.serverNeeded(st) {
+		return 0
+	}
+	p, missing := s.lookup(statement)
+	if missing != nil {
+		s.refuseWith(st, b[:5], *missing)
+		return s.skip(b, size)
+	}
+	bind := bindMessage{portal: portal, statement: statement, rest: rest, size: size}
+	if p != nil && len(p.inspection.OrgParams) > 0 {
+		switch s.checkBind(st, bind.rest, p) {
+		case bindIncomplete:
+			if len(b) >= size {
+				return s.violation(st, len(b))
+			}
+			if size > maxHeldBind {
+				s.refuseWith(st, b[:5], errBindTooLarge)
+				return s.skip(b, size)
+			}
+			return 0
+		case bindRefused:
+			return s.skip(b, size)
+		}
+	}
+	return s.sendBind(st, b, &bind, p)
+}
+
+// bindMessage is a Bind of which at least the names have come.
+type bindMessage struct {
+	portal, statement []byte
+	rest              []byte // what has come behind the names
+	size              int    // of the whole message
+}
+
+// sendBind forwards a Bind, as much of it as there is.
+func (s *Session) sendBind(st *step, b []byte, m *bindMessage, p *prepared) int {
+	switch {
+	case len(m.portal) == 0:
+		s.portal = p
+	case p != nil:
+		if s.portals == nil || len(s.portals) >= maxStatements {
+			s.portals = make(map[string]*prepared)
+		}
+		s.portals[string(m.portal)] = p
+	default:
+		delete(s.portals, string(m.portal))
+	}
+	name := s.ensure(st, p)
+	s.sc.unsynced = true
+	n := min(m.size, len(b))
+	s.sc.owed.push(owed{kind: owedBind})
+	if name == "" {
+		st.toServer.forward(b[:n])
+	} else {
+		out := st.toServer.grow()
+		out = append(out, 'B')
+		out = binary.BigEndian.AppendUint32(out, uint32(m.size-1-len(m.statement)+len(name)))
+		out = append(append(out, m.portal...), 0)
+		out = append(append(out, name...), 0)
+		st.toServer.add(out)
+		st.toServer.follow(m.rest)
+	}
+	s.in.rest, s.in.drop = m.size-n, false
+	return n
+}
+
+// bindOutcome is the outcome of checkBind.
+type bindOutcome uint8
+
+const (
+	bindAllowed bindOutcome = iota
+	bindIncomplete
+	bindRefused
+)
+
+// checkBind checks the parameters that meet a tenant column. rest is what has
+// come of the Bind behind the names.
+func (s *Session) checkBind(st *step, rest []byte, p *prepared) bindOutcome {
+	params := bindParams{rest: rest}
+	for _, n := range p.inspection.OrgParams {
+		format, value, state := params.value(n)
+		switch state {
+		case paramIncomplete:
+			return bindIncomplete
+		case paramMissing:
+			continue // the server will say so
+		}
+		d := s.engine.CheckParam(p.inspection, n, format, value, s.context.Org)
+		if d.Action != policy.Allow {
+			s.record(st, d, p.inspection, policy.Extended, nil)
+		}
+		if d.Action == policy.Block {
+			s.refuse(st, bindHead, &d)
+			return bindRefused
+		}
+	}
+	return bindAllowed
+}
+
+// bindHead stands for a Bind that is refused.
+var bindHead = []byte{'B', 0, 0, 0, 4}
+
+// paramState says what is known of a parameter of a Bind.
+type paramState uint8
+
+const (
+	paramKnown paramState = iota
+	paramIncomplete
+	paramMissing
+)
+
+// bindParams reads the parameters of a Bind in their order. rest begins at
+// the parameter formats.
+type bindParams struct {
+	rest    []byte
+	read    bool // formats and count are behind us
+	formats []byte
+	count   int
+	next    int // 0-based number of the parameter that rest begins with
+}
+
+// value returns the format and the value of the n-th parameter, 1-based; nil
+// is NULL. It must be called with ascending n.
+func (p *bindParams) value(n int) (format int16, value []byte, state paramState) {
+	if !p.read && !p.header() {
+		return 0, nil, paramIncomplete
+	}
+	if n > p.count {
+		return 0, nil, paramMissing
+	}
+	for {
+		if len(p.rest) < 4 {
+			return 0, nil, paramIncomplete
+		}
+		size := int(int32(binary.BigEndian.Uint32(p.rest)))
+		body := p.rest[4:]
+		if size > len(body) {
+			return 0, nil, paramIncomplete
+		}
+		value = nil
+		if size >= 0 {
+			value = body[:size:size]
+			body = body[size:]
+		}
+		p.rest = body
+		p.next++
+		if p.next == n {
+			return p.format(n), value, paramKnown
+		}
+	}
+}
+
+// header reads the parameter formats and the number of parameters.
+func (p *bindParams) header() bool {
+	if len(p.rest) < 2 {
+		return false
+	}
+	n := 2 * int(binary.BigEndian.Uint16(p.rest))
+	if len(p.rest) < 2+n+2 {
+		return false
+	}
+	p.formats = p.rest[2 : 2+n]
+	p.count = int(binary.BigEndian.Uint16(p.rest[2+n:]))
+	p.rest = p.rest[2+n+2:]
+	p.read = true
+	return true
+}
+
+// format of the n-th parameter: none given means text, one given is for all.
+func (p *bindParams) format(n int) int16 {
+	switch i := 2 * (n - 1); {
+	case len(p.formats) == 2:
+		return int16(binary.BigEndian.Uint16(p.formats))
+	case len(p.formats) >= i+2:
+		return int16(binary.BigEndian.Uint16(p.formats[i:]))
+	}
+	return 0
+}

@@ -1,0 +1,253 @@
+package proxy
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"strconv"
+	"unique"
+
+	"github.com/pgbulkhead/bulkhead/parser"
+	"github.com/pgbulkhead/bulkhead/policy"
+)
+
+// statementKey is what makes two prepared statements the same: the text, the
+// types that Parse declares, and the client's settings under which the names
+// in it were resolved. session is 0, or the one session whose settings are
+// not known at the moment.
+type statementKey struct {
+	text, types string
+	state       clientSettings
+	session     uint64
+}
+
+// statementID is a statementKey that is kept once for all sessions.
+type statementID = unique.Handle[statementKey]
+
+// serverStatements are the prepared statements on a server connection in
+// transaction pooling. They are shared between the sessions that come by, so
+// they have names of the connection's. The least recently used make room.
+type serverStatements struct {
+	byID map[statementID]*serverStatement
+	// unnamed is whose unnamed statement the connection has, nil if nobody's
+	// for certain.
+	unnamed *prepared
+	made    uint64
+	clock   uint64
+}
+
+type serverStatement struct {
+	name string
+	used uint64
+	// stale: it must be prepared anew before its next use.
+	stale bool
+}
+
+// maxServerStatements bounds what is prepared on one server connection.
+const maxServerStatements = 256
+
+// statementPrefix begins the names of prepared statements on the server. A
+// client cannot guess it, so its own PREPARE or EXECUTE meets none of them.
+var statementPrefix = func() string {
+	var b [8]byte
+	rand.Read(b[:])
+	return "bulkhead_" + hex.EncodeToString(b[:]) + "_"
+}()
+
+// use returns the name of a statement that is ready to be used, "" if it must
+// be prepared first.
+func (k *serverStatements) use(id statementID) string {
+	s := k.byID[id]
+	if s == nil || s.stale {
+		return ""
+	}
+	k.clock++
+	s.used = k.clock
+	return s.name
+}
+
+// add notes that a statement is being prepared and returns its name. drop is
+// the statement that must be closed before, "" for none: an older version of
+// it, or the one that makes room.
+func (k *serverStatements) add(id statementID) (name string, drop *change) {
+	if k.byID == nil {
+		k.byID = make(map[statementID]*serverStatement)
+	}
+	if old := k.byID[id]; old != nil {
+		drop = &change{id: id, closed: old.name}
+		delete(k.byID, id)
+	} else if len(k.byID) >= maxServerStatements {
+		drop = k.oldest()
+		delete(k.byID, drop.id)
+	}
+	k.made++
+	k.clock++
+	name = statementPrefix + strconv.FormatUint(k.made, 36)
+	k.byID[id] = &serverStatement{name: name, used: k.clock}
+	return name, drop
+}
+
+func (k *serverStatements) oldest() *change {
+	c := &change{}
+	least := k.clock + 1
+	for id, s := range k.byID {
+		if s.used < least {
+			c.id, c.closed, least = id, s.name, s.used
+		}
+	}
+	return c
+}
+
+// doubt: the server did not know a statement, or could not use it any more.
+func (k *serverStatements) doubt() {
+	for _, s := range k.byID {
+		s.stale = true
+	}
+	k.unnamed = nil
+}
+
+// clear notes that the server has dropped them all.
+func (k *serverStatements) clear() {
+	clear(k.byID)
+	k.unnamed = nil
+}
+
+// change is what a message does to prepared statements: to those of the
+// session (name, and now for a Parse or before for a Close) and to those of
+// the server connection (id, and prepared or closed for the name there).
+type change struct {
+	name        string
+	now, before *prepared
+
+	id               statementID
+	prepared, closed string
+}
+
+// undo takes back a change: its message has failed or is never carried out.
+func (k *serverStatements) undo(c *change) {
+	switch {
+	case c.prepared != "":
+		if s := k.byID[c.id]; s != nil && s.name == c.prepared {
+			delete(k.byID, c.id)
+		}
+	case c.closed != "":
+		if k.byID[c.id] == nil {
+			k.byID[c.id] = &serverStatement{name: c.closed, used: k.clock}
+		}
+	case c.name == "":
+		k.unnamed = nil
+	}
+}
+
+// undo implements replies.
+func (s *Session) undo(c *change) {
+	switch {
+	case c.now != nil && c.name == "":
+		if s.statement == c.now {
+			s.statement, s.message = nil, s.message[:0]
+		}
+	case c.now != nil:
+		if s.named[c.name] == c.now {
+			delete(s.named, c.name)
+		}
+	case c.before != nil && c.name != "" && s.named[c.name] == nil:
+		s.named[c.name] = c.before
+	case c.now == nil && c.before == nil:
+		delete(s.onServer, c.name)
+	}
+}
+
+// ensure makes sure that the server connection has the statement p, and those
+// that p names. It returns the name of p there, "" if it is the client's.
+func (s *Session) ensure(st *step, p *prepared) string {
+	if p == nil || !s.pooling() {
+		return ""
+	}
+	s.materialise(st, p.inspection.Effects.Prepared, false)
+	if p == s.statement {
+		if known := &s.sc.known; known.unnamed != p {
+			known.unnamed = p
+			s.sc.unsynced = true
+			s.send(st, s.message, owed{kind: owedParse, hidden: true, change: &change{}})
+		}
+		return ""
+	}
+	if name := s.sc.known.use(p.id); name != "" {
+		return name
+	}
+	return s.prepare(st, p.id, owed{kind: owedParse, hidden: true, change: &change{}})
+}
+
+// prepare sends the Parse of a statement under a new name of the server
+// connection, and returns the name. o is what is owed for it.
+func (s *Session) prepare(st *step, id statementID, o owed) string {
+	name, drop := s.sc.known.add(id)
+	if drop != nil {
+		out, at := begin(st.toServer.grow(), 'C')
+		out = append(out, 'S')
+		st.toServer.add(finish(append(append(out, drop.closed...), 0), at))
+		s.sc.owed.push(owed{kind: owedClose, own: true, change: drop})
+	}
+	o.change.id, o.change.prepared = id, name
+	s.parseAs(st, name, id.Value(), o)
+	return name
+}
+
+// parseAs sends a Parse.
+func (s *Session) parseAs(st *step, name string, key statementKey, o owed) {
+	out, at := begin(st.toServer.grow(), 'P')
+	out = append(append(out, name...), 0)
+	out = append(append(out, key.text...), 0)
+	st.toServer.add(finish(append(out, key.types...), at))
+	s.sc.owed.push(o)
+	s.sc.unsynced = true
+}
+
+// materialise gives statements that the session has prepared by a message of
+// the protocol their own names on the server connection, since a statement
+// (EXECUTE, DEALLOCATE, PREPARE) refers to them by these. What the server
+// says of it is of no interest: the statement itself will fail as it should.
+// With sync, a Sync ends them: a Query follows.
+func (s *Session) materialise(st *step, names []string, sync bool) {
+	sent := false
+	for _, name := range names {
+		p := s.named[name]
+		if p == nil || s.onServer[name] {
+			continue
+		}
+		if s.onServer == nil {
+			s.onServer = make(map[string]bool)
+		}
+		s.onServer[name] = true
+		s.pin |= pinPrepared
+		s.touched = true
+		s.parseAs(st, name, p.id.Value(), owed{kind: owedParse, own: sync, hidden: true, change: &change{name: name}})
+		sent = true
+	}
+	if sent && sync {
+		st.toServer.add(append(st.toServer.grow(), 'S', 0, 0, 0, 4))
+		s.sc.owed.push(owed{kind: owedSync, own: true})
+		s.sc.unsynced = false
+	}
+}
+
+// carriedOut is called when the server has carried out a text.
+func (s *Session) carriedOut(ins *policy.Inspection) {
+	if ins == nil {
+		return
+	}
+	for _, name := range ins.Effects.Deallocated {
+		delete(s.named, name)
+		delete(s.onServer, name)
+	}
+	if ins.Effects.Has(parser.EffectDiscardAll | parser.EffectDeallocateAll) {
+		clear(s.named)
+		clear(s.onServer)
+		s.sc.known.clear()
+	}
+}
+
+// settles reports whether the session must know how a text ended before it
+// reads on: what comes next may use a prepared statement of that name.
+func (s *Session) settles(ins *policy.Inspection) bool {
+	return s.pooling() && ins.Effects.Has(parser.EffectPrepare|parser.EffectDeallocate|parser.EffectDeallocateAll|parser.EffectDiscardAll)
+}
