@@ -1,10 +1,14 @@
 package proxytest
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"strings"
 	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/pgbulkhead/bulkhead/internal/wiretest"
 )
@@ -269,4 +273,94 @@ func playTogether(t *testing.T, p *proxy, seed uint64, want map[string][]string)
 			players = append(players[:i], players[i+1:]...)
 		}
 	}
+}
+
+// A driver that prepares everything needs no server connection of its own.
+func TestPooling_ManyClientsOnTwoConnections(t *testing.T) {
+	p := start(t, options{mode: "transaction", pool: "max_server_connections: 4, max_per_org: 2"})
+	cfg, err := pgxpool.ParseConfig("postgres://anyone@" + p.addr + "/" + p.db + "?sslmode=disable&pool_max_conns=24&pool_min_conns=24")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.ConnConfig.Password = token(t, orgA, nil)
+	cfg.AfterConnect = func(ctx context.Context, c *pgx.Conn) error {
+		_, err := c.Exec(ctx, "SET application_name = 'many'")
+		return err
+	}
+	pool, err := pgxpool.NewWithConfig(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	usePool(t, "many clients", pool)
+	_, body := get(t, p.consoleURL(t)+"/metrics")
+	if strings.Contains(body, "bulkhead_pins_total{") {
+		t.Errorf("sessions keep their server connection:\n%s", body)
+	}
+}
+
+// More statements than a server connection keeps: the ones that made room are
+// prepared again.
+func TestPooling_MoreStatementsThanAServerConnectionKeeps(t *testing.T) {
+	p := start(t, options{mode: "transaction", pool: "max_server_connections: 2, max_per_org: 1"})
+	c := p.connect(t, orgA)
+	const n = 600
+	for i := range n {
+		c.Send(parse(fmt.Sprintf("s%d", i), fmt.Sprintf("SELECT %d + $1::int", i)), synced)
+		c.Until(1)
+	}
+	for i := range n {
+		c.Send(bind("", fmt.Sprintf("s%d", i), "1"), execute("", 0), synced)
+		if got, want := fmt.Sprint(wiretest.Rows(c.Until(1))), fmt.Sprintf("[[%d]]", i+1); got != want {
+			t.Fatalf("statement %d: got %s, want %s", i, got, want)
+		}
+	}
+	count := "SELECT count(*) < 300 FROM pg_prepared_statements"
+	if got := fmt.Sprint(wiretest.Rows(c.Query(count))); got != "[[t]]" {
+		t.Errorf("%s: %s", count, got)
+	}
+}
+
+// What keeps a server connection lets go of it when its cause is gone.
+func TestPooling_PinEnds(t *testing.T) {
+	p := start(t, options{
+		mode: "transaction", pool: "max_server_connections: 2, max_per_org: 1",
+		extra: "policy: {allow: {functions: [pg_advisory_lock], statements: [LISTEN]}}",
+	})
+	for _, x := range []struct{ begin, end, reason string }{
+		{"CREATE TEMP TABLE t (a int)", "DROP TABLE t", "temporary_object"},
+		{"CREATE TEMP TABLE t (a int)", "DISCARD TEMP", ""},
+		{"DECLARE c CURSOR WITH HOLD FOR SELECT 1", "CLOSE c", "cursor_with_hold"},
+		{"PREPARE s AS SELECT 1", "DEALLOCATE s", "prepared_statement"},
+		{"LISTEN x", "UNLISTEN x", "listen"},
+		{"SELECT pg_advisory_lock(42)", "SELECT pg_advisory_unlock(42)", "advisory_lock"},
+		{"CREATE TEMP TABLE t (a int)", "DISCARD ALL", ""},
+	} {
+		a, b := p.connect(t, orgA), p.connect(t, orgA)
+		if e, failed := wiretest.Error(a.Query(x.begin)); failed {
+			t.Fatalf("%s: %v", x.begin, e)
+		}
+		b.Send(wiretest.Query("SELECT 'b'")) // waits until a lets go
+		if e, failed := wiretest.Error(a.Query(x.end)); failed {
+			t.Fatalf("%s: %v", x.end, e)
+		}
+		if got := fmt.Sprint(wiretest.Rows(b.Until(1))); got != "[[b]]" {
+			t.Errorf("after %s, another session gets %s", x.end, got)
+		}
+		if _, body := get(t, p.consoleURL(t)+"/metrics"); x.reason != "" && !strings.Contains(body, `bulkhead_pins_total{reason="`+x.reason+`"}`) {
+			t.Errorf("%s: no pin for %s in the metrics:\n%s", x.begin, x.reason, grep(body, "pins_total"))
+		}
+		a.Conn.Close()
+		b.Conn.Close()
+	}
+}
+
+func grep(text, part string) string {
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		if strings.Contains(line, part) {
+			b.WriteString(line)
+		}
+	}
+	return b.String()
 }
