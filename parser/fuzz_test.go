@@ -57,6 +57,9 @@ func compareTokens(t *testing.T, text string) {
 	for k := l.next(); k.kind != tokenEnd; k = l.next() {
 		mine[k.start] = k
 	}
+	if stringsAroundComment(scan.Tokens) {
+		return
+	}
 	for _, k := range scan.Tokens {
 		if k.Token == pgquery.Token_NCHAR && mine[int(k.Start)].kind == tokenString {
 			mine[int(k.Start)+1] = mine[int(k.Start)] // N'...' is two tokens there
@@ -94,6 +97,24 @@ func compareTokens(t *testing.T, text string) {
 			t.Errorf("%q: token %d, %q, is none for the scanner", text, k.kind, text[k.start:k.end])
 		}
 	}
+}
+
+// stringsAroundComment reports whether two strings have nothing but a comment
+// between them. The server takes B'' -- and '' on the next line for one string;
+// libpg_query has made tokens of comments, so it sees two, and refuses them.
+func stringsAroundComment(tokens []*pgquery.ScanToken) bool {
+	constant, comment := false, false
+	for _, k := range tokens {
+		switch {
+		case isCommentToken(k.Token):
+			comment = true
+			continue
+		case constant && comment && isConstant(k.Token):
+			return true
+		}
+		constant, comment = isConstant(k.Token), false
+	}
+	return false
 }
 
 // FuzzParse: what the grammar takes gives facts that hang together, and the

@@ -108,3 +108,34 @@ func TestCacheParallel(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+// A decision that reads no constant is found for every text of its shape; one
+// that does, for its own text only.
+func TestEngine_CachedByShape(t *testing.T) {
+	e, err := New(Options{TenantColumns: []string{"org_id"}, TenantSettings: []string{"app.org_id"}, AssumeRelations: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for first, then := range map[string]map[string]bool{
+		"SELECT * FROM t WHERE id = 1 AND a = 'x'":        {"SELECT * FROM t WHERE id = 22 AND a = ''": true, "SELECT * FROM t WHERE id = 1 AND b = 'x'": false},
+		"SELECT 1 /*traceparent='00-a'*/":                 {"SELECT 2 /*traceparent='00-b'*/": true, "SELECT 2": false},
+		"SELECT * FROM t WHERE org_id = '" + orgA + "'":   {"SELECT * FROM t WHERE org_id = '" + orgB + "'": false},
+		"SELECT set_config('my.own', 'x', true)":          {"SELECT set_config('app.org_id', 'x', true)": false},
+		"SET my.own = 'x'":                                {"SET my.own = 'y'": false},
+		"COPY (SELECT 1) TO STDOUT WITH (DELIMITER 'x')":  {"COPY (SELECT 1) TO STDOUT WITH (DELIMITER 'y')": false},
+		"EXPLAIN (ANALYZE 0) SELECT 1":                    {"EXPLAIN (ANALYZE 1) SELECT 1": false},
+		"SELECT * FROM pg_authid WHERE oid = 1":           {"SELECT * FROM pg_authid WHERE oid = 2": true},
+		"WITH a AS (DELETE FROM t WHERE id = 1) SELECT 2": {"WITH a AS (DELETE FROM t WHERE id = 2) SELECT 3": true},
+	} {
+		i := e.Inspect(t.Context(), first, Simple)
+		for text, want := range then {
+			got, ok := e.Cached([]byte(text), Simple)
+			if ok != want {
+				t.Errorf("after %q, %q is cached: %v, want %v", first, text, ok, want)
+			}
+			if ok && (got.Decision != i.Decision || got.Text != i.Text) {
+				t.Errorf("%q: got %+v, want that of %q, %+v", text, got, first, i)
+			}
+		}
+	}
+}

@@ -88,7 +88,8 @@ type Inspection struct {
 	Fingerprint string   // set if Decision is not Allow, or may not be for some org
 
 	orgConstants []orgConstant
-	source       string // the exact text: the key in the cache
+	source       string // the exact text, or the shape: the key in the cache
+	anyConstant  bool   // it is the same whatever the constants are
 	known        *known // what it was judged by
 	unknown      bool   // it names what the catalogue did not know
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync/atomic"
 	"time"
+
+	"github.com/pgbulkhead/bulkhead/parser"
 )
 
 // Engine runs the rules. It is safe for several goroutines.
@@ -13,8 +15,9 @@ type Engine struct {
 	rules   []Rule
 	lookup  *lookup // its fetch is nil if there is none
 
-	known atomic.Pointer[known]
-	cache *cache
+	known  atomic.Pointer[known]
+	cache  *cache // by exact text
+	shapes *cache // by shape, for decisions that read no constant
 }
 
 // New makes an Engine. It fails if the options name a rule, a mode or an org
@@ -33,6 +36,7 @@ func New(o Options) (*Engine, error) {
 		rules:   c.rules,
 		lookup:  &lookup{fetch: o.Lookup, now: time.Now},
 		cache:   newCache(entries),
+		shapes:  newCache(entries),
 	}
 	e.known.Store(newKnown(o.Catalog, c))
 	return e, nil
@@ -43,18 +47,33 @@ func New(o Options) (*Engine, error) {
 func (e *Engine) SetCatalog(c *Catalog) {
 	e.known.Store(newKnown(c, e.options))
 	e.cache.clear()
+	e.shapes.clear()
 }
 
-// Cached returns the inspection of a text that was inspected before. It does
-// not allocate and does not keep text. The protocol does not change what the
-// rules say; it is there so that it may.
+// Cached returns the inspection of a text that was inspected before, or of
+// one that differs in constants alone where none of them matters. It does not
+// allocate for texts of up to maxStackShape bytes and does not keep text. The
+// protocol does not change what the rules say; it is there so that it may.
 func (e *Engine) Cached(text []byte, _ Protocol) (*Inspection, bool) {
-	i, ok := e.cache.load(text)
-	if !ok || i.known != e.known.Load() {
+	if i, ok := e.cache.load(text); ok && i.known == e.known.Load() {
+		return i, true
+	}
+	if len(text) > maxCachedText {
 		return nil, false
 	}
-	return i, true
+	var room [maxStackShape]byte
+	shape, ok := parser.AppendShape(room[:0], text)
+	if !ok {
+		return nil, false
+	}
+	if i, ok := e.shapes.load(shape); ok && i.known == e.known.Load() {
+		return i, true
+	}
+	return nil, false
 }
+
+// maxStackShape is the size of a shape that needs no memory from the heap.
+const maxStackShape = 1 << 10
 
 // TryInspect is Inspect for a caller that must not wait: ok is false if a
 // fresh snapshot of the catalogue would be needed.
@@ -86,7 +105,16 @@ func (e *Engine) wantsLookup(i *Inspection) bool {
 
 // keep caches an inspection, unless it holds only for a short while.
 func (e *Engine) keep(i *Inspection) {
-	if !i.unknown {
-		e.cache.store(i)
+	if i.unknown {
+		return
 	}
+	if i.anyConstant {
+		if shape, ok := parser.AppendShape(nil, []byte(i.source)); ok {
+			byShape := *i
+			byShape.source = string(shape)
+			e.shapes.store(&byShape)
+			return
+		}
+	}
+	e.cache.store(i)
 }

@@ -1,8 +1,12 @@
 package policy
 
 import (
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/pgbulkhead/bulkhead/parser"
 )
 
 // FuzzInspect hunts for panics, and for a text that one parse allows and
@@ -28,7 +32,43 @@ func FuzzInspect(f *testing.F) {
 			t.Errorf("a refusal without rule, state, message or reason: %+v", d)
 		}
 		first.ForOrg(e, orgA)
+		sameForAllConstants(t, e, text, first)
 	})
+}
+
+// sameForAllConstants checks that a decision that is kept by the shape of its
+// text holds for other texts of that shape.
+func sameForAllConstants(t *testing.T, e *Engine, text string, first *Inspection) {
+	t.Helper()
+	shape, ok := parser.AppendShape(nil, []byte(text))
+	if !ok || !first.anyConstant {
+		return
+	}
+	for _, constant := range []string{"app.org_id", "role", "pg_authid", "off", orgB, "{" + orgB + "}", "", "1 day", "t", "/etc/passwd", "SELECT 1"} {
+		var b strings.Builder
+		for _, c := range shape {
+			switch c {
+			case 1:
+				b.WriteString("7")
+			case 2:
+				b.WriteString("9999999999")
+			case 3:
+				b.WriteString("'" + constant + "'")
+			case 4:
+				b.WriteString("/* " + constant + " */")
+			default:
+				b.WriteByte(c)
+			}
+		}
+		other := e.inspect(b.String())
+		if other.Decision.Rule == "G701" { // a number that the grammar does not take there
+			continue
+		}
+		if other.Decision != first.Decision || !reflect.DeepEqual(other.Effects, first.Effects) ||
+			!slices.Equal(other.OrgParams, first.OrgParams) || len(other.orgConstants) > 0 || other.Text != first.Text {
+			t.Errorf("%q and %q have one shape, but not the same facts:\n%+v\n%+v", text, b.String(), first, other)
+		}
+	}
 }
 
 // FuzzStartupParameter hunts for panics and for a spelling of a name that

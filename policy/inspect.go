@@ -25,10 +25,40 @@ func (e *Engine) inspect(text string) *Inspection {
 		}
 		i.unknown = i.unknown || s.unknown
 	}
+	i.anyConstant = ignoresConstants(batch)
 	if i.Decision.Action != Allow || len(i.orgConstants)+len(i.OrgParams) > 0 {
 		i.Fingerprint = parser.Fingerprint(text)
 	}
 	return i
+}
+
+// ignoresConstants reports whether the facts of the batch, and what rules made
+// of them, are the same for every text of its shape. Only queries are: in
+// other statements constants are names (COPY, SET), code (DO) or options.
+func ignoresConstants(b *parser.Batch) bool {
+	if b.ConstantRead() {
+		return false
+	}
+	for i := range b.Statements {
+		s := &b.Statements[i]
+		if !isQuery(s.Kind) || len(s.Settings) > 0 || len(s.Unclassified) > 0 {
+			return false
+		}
+		for _, k := range s.Nested {
+			if !isQuery(k) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func isQuery(k parser.Kind) bool {
+	switch k {
+	case parser.KindSelect, parser.KindInsert, parser.KindUpdate, parser.KindDelete, parser.KindMerge:
+		return true
+	}
+	return false
 }
 
 // judge runs the rules over one statement. The first violation that blocks is
