@@ -72,7 +72,7 @@ func (s *Session) serverBorrowed(st *step, sc *serverConn, e *clientError) {
 	waiting := s.phase == phaseAttaching || s.phase == phaseRelay && s.wait == waitServer
 	switch {
 	case !waiting && sc != nil:
-		st.ask(returnServer{sc: sc, clean: true})
+		st.ask(returnClean{sc: sc})
 		return
 	case !waiting:
 		return
@@ -115,7 +115,7 @@ func (s *Session) setLabel(st *step, sql string) {
 func (s *Session) ownQuery(st *step, sql string, o owed) {
 	st.toServer.add(message(st.toServer.grow(), 'Q', sql))
 	s.sc.owed.push(o)
-	s.sc.known.unnamed = nil // a simple Query destroys it
+	s.sc.known.unnamed = unnamedID{} // a simple Query destroys it
 }
 
 // labelUnknown is the label of a server connection whose per-user settings

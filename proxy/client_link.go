@@ -25,6 +25,7 @@ type clientLink struct {
 	sess *Session
 
 	timer     *loop.Timer
+	waiter    waiter // the one request for a server connection, while the session waits for it
 	org       string // counted for limits.max_clients_per_org; "" not yet
 	key       cancelKey
 	connGone  bool // the socket is closed
@@ -160,7 +161,9 @@ func (c *clientLink) carryOut(r request) {
 	case borrowServer:
 		c.borrow()
 	case returnServer:
-		r.sc.link.giveBack(r.clean)
+		r.sc.link.giveBack(false)
+	case returnClean:
+		r.sc.link.giveBack(true)
 	case registerKey:
 		c.key = r.key
 		c.srv.cancels.put(r.key, c)
@@ -215,15 +218,15 @@ func (c *clientLink) borrow() {
 		}
 		c.org = c.sess.context.Org
 	}
-	link := c.srv.pool.borrow(&waiter{
+	c.waiter = waiter{
 		client: c,
 		key:    c.sess.key,
 		label:  c.sess.context.Label,
 		state:  c.sess.state,
 		params: c.sess.startup.settings,
-	})
-	if link != nil {
-		link.lend(&waiter{client: c, key: c.sess.key}, c.loop)
+	}
+	if link := c.srv.pool.borrow(&c.waiter); link != nil {
+		link.lend(&c.waiter, c.loop)
 	}
 }
 

@@ -29,6 +29,7 @@ type statements struct {
 	// The unnamed ones.
 	statement *prepared
 	portal    *prepared
+	unnamed   unnamedID
 	// message is the Parse of the unnamed statement, in transaction pooling:
 	// a client may come back to it after a Sync, on another server connection
 	// (psql's \gdesc, pgx's DescribeExec, libpq's PQprepare("")). It is empty
@@ -41,8 +42,8 @@ func (s *Session) pooling() bool { return s.env.opts.Pool.Transaction }
 
 // newPrepared describes a statement that the client prepares. A traced one
 // keeps what spans say of it.
-func (s *Session) newPrepared(ins *policy.Inspection, text []byte, named bool) *prepared {
-	p := &prepared{inspection: ins}
+func (s *Session) newPrepared(ins *policy.Inspection, text []byte, named bool) prepared {
+	p := prepared{inspection: ins}
 	if s.env.tracing() {
 		p.parent = parentOf(text)
 	} else if named {
@@ -62,19 +63,20 @@ func (s *Session) sendParse(st *step, msg, name, text []byte, ins *policy.Inspec
 	if s.serverSkips() {
 		return
 	}
-	p := s.newPrepared(ins, text, len(name) > 0)
-	switch {
-	case len(name) == 0:
-		s.parseUnnamed(st, msg, p)
+	if len(name) == 0 {
+		s.parseUnnamed(st, msg, text, ins)
 		return
+	}
+	switch {
 	case len(s.named) >= maxStatements:
 		s.refuseWith(st, msg, errStatements)
 		return
 	case s.named == nil:
 		s.named = make(map[string]*prepared)
 	}
+	p := s.newPrepared(ins, text, true)
 	if !s.pooling() {
-		s.named[string(name)] = p
+		s.named[string(name)] = &p
 		s.sc.unsynced = true
 		s.send(st, msg, owed{kind: owedParse, inspection: ins})
 		return
@@ -84,16 +86,20 @@ func (s *Session) sendParse(st *step, msg, name, text []byte, ins *policy.Inspec
 		return
 	}
 	p.id = s.identify(text, msg[5+len(name)+1+len(text)+1:])
-	s.named[string(name)] = p
-	s.prepare(st, p.id, owed{kind: owedParse, inspection: ins, change: &change{name: string(name), now: p}})
+	s.named[string(name)] = &p
+	s.prepare(st, p.id, owed{kind: owedParse, inspection: ins, change: &change{name: string(name), now: &p}})
 }
 
-func (s *Session) parseUnnamed(st *step, msg []byte, p *prepared) {
-	o := owed{kind: owedParse, inspection: p.inspection}
-	s.statement = p
+func (s *Session) parseUnnamed(st *step, msg, text []byte, ins *policy.Inspection) {
+	o := owed{kind: owedParse, inspection: ins}
+	if s.statement == nil || s.statement == s.portal || len(s.portals) > 0 {
+		s.statement = new(prepared) // a portal may refer to the old one
+	}
+	*s.statement = s.newPrepared(ins, text, false)
 	if s.pooling() {
-		o.change = &change{now: p}
-		s.sc.known.unnamed = p
+		o.change = &unnamedParse
+		s.unnamed = unnamedID{s.id, s.unnamed.n + 1}
+		s.sc.known.unnamed = s.unnamed
 		if cap(s.message) > maxKeptUnnamed {
 			s.message = nil
 		}
@@ -127,7 +133,7 @@ func (s *Session) forgetUnnamed() {
 	s.statement, s.portal = nil, nil
 	s.message = s.message[:0]
 	if s.sc != nil {
-		s.sc.known.unnamed = nil
+		s.sc.known.unnamed = unnamedID{}
 	}
 }
 

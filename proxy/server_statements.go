@@ -28,9 +28,9 @@ type statementID = unique.Handle[statementKey]
 // they have names of the connection's. The least recently used make room.
 type serverStatements struct {
 	byID map[statementID]*serverStatement
-	// unnamed is whose unnamed statement the connection has, nil if nobody's
-	// for certain.
-	unnamed *prepared
+	// unnamed is whose unnamed statement the connection has, the zero value
+	// if nobody's for certain.
+	unnamed unnamedID
 	made    uint64
 	clock   uint64
 }
@@ -41,6 +41,10 @@ type serverStatement struct {
 	// stale: it must be prepared anew before its next use.
 	stale bool
 }
+
+// unnamedID tells unnamed statements apart: the session, and how many it had
+// made.
+type unnamedID struct{ session, n uint64 }
 
 // maxServerStatements bounds what is prepared on one server connection.
 const maxServerStatements = 256
@@ -102,13 +106,13 @@ func (k *serverStatements) doubt() {
 	for _, s := range k.byID {
 		s.stale = true
 	}
-	k.unnamed = nil
+	k.unnamed = unnamedID{}
 }
 
 // clear notes that the server has dropped them all.
 func (k *serverStatements) clear() {
 	clear(k.byID)
-	k.unnamed = nil
+	k.unnamed = unnamedID{}
 }
 
 // change is what a message does to prepared statements: to those of the
@@ -122,6 +126,11 @@ type change struct {
 	prepared, closed string
 }
 
+// unnamedParse is the change by a client's Parse of the unnamed statement, and
+// hiddenParse that by one of Bulkhead's. Their connection has no unnamed
+// statement for certain if they fail.
+var unnamedParse, hiddenParse change
+
 // undo takes back a change: its message has failed or is never carried out.
 func (k *serverStatements) undo(c *change) {
 	switch {
@@ -134,17 +143,15 @@ func (k *serverStatements) undo(c *change) {
 			k.byID[c.id] = &serverStatement{name: c.closed, used: k.clock}
 		}
 	case c.name == "":
-		k.unnamed = nil
+		k.unnamed = unnamedID{}
 	}
 }
 
 // undo implements replies.
 func (s *Session) undo(c *change) {
 	switch {
-	case c.now != nil && c.name == "":
-		if s.statement == c.now {
-			s.statement, s.message = nil, s.message[:0]
-		}
+	case c == &unnamedParse:
+		s.statement, s.message = nil, s.message[:0]
 	case c.now != nil:
 		if s.named[c.name] == c.now {
 			delete(s.named, c.name)
@@ -164,10 +171,10 @@ func (s *Session) ensure(st *step, p *prepared) string {
 	}
 	s.materialise(st, p.inspection.Effects.Prepared, false)
 	if p == s.statement {
-		if known := &s.sc.known; known.unnamed != p {
-			known.unnamed = p
+		if known := &s.sc.known; known.unnamed != s.unnamed {
+			known.unnamed = s.unnamed
 			s.sc.unsynced = true
-			s.send(st, s.message, owed{kind: owedParse, hidden: true, change: &change{}})
+			s.send(st, s.message, owed{kind: owedParse, hidden: true, change: &hiddenParse})
 		}
 		return ""
 	}

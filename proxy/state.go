@@ -123,7 +123,7 @@ func (s *Session) maybeDetach(st *step) {
 	}
 	s.portal = nil
 	clear(s.portals)
-	st.ask(returnServer{sc: sc, clean: true})
+	st.ask(returnClean{sc: sc})
 	s.sc = nil
 }
 

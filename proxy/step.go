@@ -37,12 +37,11 @@ type (
 	}
 	// borrowServer asks for a server connection; answered by serverBorrowed.
 	borrowServer struct{}
-	// returnServer gives the server connection back to the pool.
-	returnServer struct {
-		sc *serverConn
-		// clean means that the session left no state on it.
-		clean bool
-	}
+	// returnServer gives the server connection back, with what the session
+	// left on it. returnClean is the same for one on which it left nothing.
+	// As a pointer each, they cost no memory as a request.
+	returnServer struct{ sc *serverConn }
+	returnClean  struct{ sc *serverConn }
 	// cancelQuery carries a CancelRequest to the session that owns the key.
 	cancelQuery struct{ key string }
 	// cancelOwn cancels the statement that runs for this session.
@@ -56,6 +55,7 @@ func (verifyToken) isRequest()  {}
 func (inspectText) isRequest()  {}
 func (borrowServer) isRequest() {}
 func (returnServer) isRequest() {}
+func (returnClean) isRequest()  {}
 func (cancelQuery) isRequest()  {}
 func (cancelOwn) isRequest()    {}
 func (closeClient) isRequest()  {}
