@@ -321,10 +321,11 @@ func TestFetch_Redirects(t *testing.T) {
 func TestFetch_Size(t *testing.T) {
 	keys := newSigners(t)
 	set := jwks(jwk(t, &keys.p256.PublicKey, `"kid":"k"`))
+	const limit = 1 << 20
 	for _, tt := range []struct {
 		size int
 		want string
-	}{{maxJWKSBytes, ""}, {maxJWKSBytes + 1, "too large"}, {4 * maxJWKSBytes, "too large"}} {
+	}{{limit, ""}, {limit + 1, "too large"}, {4 * limit, "too large"}} {
 		body := append(bytes.Clone(set), bytes.Repeat([]byte{' '}, tt.size-len(set))...)
 		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write(body) }))
 		_, err := fetchOnce(t, srv.URL)
