@@ -1,14 +1,13 @@
 package auth
 
 import (
-	"bufio"
 	"crypto/sha256"
 	"fmt"
+	"io/fs"
 	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 )
 
 // cache remembers verified tokens by the hash of the token, in two
@@ -19,6 +18,8 @@ type cache struct {
 	mu    sync.RWMutex
 	young map[[sha256.Size]byte]*Identity
 	old   map[[sha256.Size]byte]*Identity
+	// generation counts how often the cache was cleared.
+	generation uint64
 }
 
 func newCache(size int) *cache {
@@ -34,9 +35,22 @@ func (c *cache) get(h [sha256.Size]byte) *Identity {
 	return c.old[h]
 }
 
-func (c *cache) put(h [sha256.Size]byte, id *Identity, _ time.Time) {
+// current returns the generation; ask before the keys are looked at.
+func (c *cache) current() uint64 {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.generation
+}
+
+// put remembers a token that was verified with the keys of a generation. If
+// the keys have changed meanwhile it does nothing: the token may be signed
+// with one that is gone.
+func (c *cache) put(h [sha256.Size]byte, id *Identity, generation uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if generation != c.generation {
+		return
+	}
 	if len(c.young) >= c.size {
 		c.old, c.young = c.young, make(map[[sha256.Size]byte]*Identity)
 	}
@@ -47,13 +61,16 @@ func (c *cache) clear() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.young, c.old = make(map[[sha256.Size]byte]*Identity), nil
+	c.generation++
 }
 
 // revoked is the list of revoked token ids, subjects and orgs.
 type revoked struct {
 	file string
-	seen time.Time
 	list atomic.Pointer[map[string]struct{}]
+
+	mu   sync.Mutex // guards seen, and lets one reload at a time
+	seen fs.FileInfo
 }
 
 func newRevoked(file string) (*revoked, error) {
@@ -71,27 +88,33 @@ func (r *revoked) reload() (changed bool, err error) {
 	if r.file == "" {
 		return false, nil
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	info, err := os.Stat(r.file)
 	if err != nil {
 		return false, fmt.Errorf("read list: %w", err)
 	}
-	if info.ModTime().Equal(r.seen) {
+	if sameFile(info, r.seen) {
 		return false, nil
 	}
-	f, err := os.Open(r.file)
+	b, err := os.ReadFile(r.file)
 	if err != nil {
 		return false, fmt.Errorf("read list: %w", err)
 	}
-	defer f.Close()
 	list := make(map[string]struct{})
-	for s := bufio.NewScanner(f); s.Scan(); {
-		line := strings.TrimSpace(s.Text())
-		if line != "" && !strings.HasPrefix(line, "#") {
-			list[line] = struct{}{}
+	for line := range strings.Lines(string(b)) {
+		line = strings.TrimSpace(line)
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		list[line] = struct{}{}
+		// An org that is a uuid is compared in its canonical form.
+		if lower := strings.ToLower(line); isUUID(lower) {
+			list[lower] = struct{}{}
 		}
 	}
 	r.list.Store(&list)
-	r.seen = info.ModTime()
+	r.seen = info
 	return true, nil
 }
 

@@ -80,7 +80,12 @@ func (k *key) verify(t *token) error {
 }
 
 // parseSecret reads a shared secret: the file's bytes less one final newline.
+// A key in PEM or JWK form is refused: the text of a public key is known to
+// all, and each of them could sign with it.
 func parseSecret(b []byte) ([]*key, error) {
+	if block, _ := pem.Decode(b); block != nil || json.Valid(b) && bytes.HasPrefix(bytes.TrimSpace(b), []byte{'{'}) {
+		return nil, errors.New("a key in PEM or JWK form is no shared secret; public keys belong into public_key_file or jwks_file")
+	}
 	k, err := newKey("", bytes.TrimSuffix(b, []byte{'\n'}))
 	if err != nil {
 		return nil, err
@@ -138,13 +143,21 @@ func parseJWKS(b []byte) ([]*key, error) {
 		return nil, errors.New("not a JWK Set")
 	}
 	var keys []*key
-	for _, raw := range set.Keys {
-		if k, err := parseJWK(raw); err == nil {
+	var why error // the first key is left out
+	for i, raw := range set.Keys {
+		k, err := parseJWK(raw)
+		switch {
+		case err == nil:
 			keys = append(keys, k)
+		case why == nil:
+			why = fmt.Errorf("keys[%d]: %w", i, err)
 		}
 	}
-	if len(keys) == 0 {
-		return nil, errors.New("the JWK Set holds no key that can verify tokens")
+	switch {
+	case len(set.Keys) == 0:
+		return nil, errors.New("the JWK Set is empty")
+	case len(keys) == 0:
+		return nil, fmt.Errorf("the JWK Set holds no key that can verify tokens: %w", why)
 	}
 	return keys, nil
 }

@@ -5,10 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strings"
 	"sync"
-	"time"
 )
 
 var errBearer = errors.New("not an OAUTHBEARER initial response")
@@ -91,8 +91,11 @@ type TokenSource struct {
 
 	mu    sync.Mutex
 	token []byte
-	seen  time.Time
+	seen  fs.FileInfo
 }
+
+// maxNewline is the longest newline behind the token.
+const maxNewline = 2
 
 // NewTokenSource fails if the file cannot be read now.
 func NewTokenSource(file string, maxBytes int) (*TokenSource, error) {
@@ -109,11 +112,11 @@ func (s *TokenSource) Token() ([]byte, error) {
 	if err != nil {
 		return nil, &Error{Reason: ReasonTokenFile, Detail: "cannot be read"}
 	}
-	if s.token != nil && info.ModTime().Equal(s.seen) {
+	if s.token != nil && sameFile(info, s.seen) {
 		return s.token, nil
 	}
-	if info.Size() > int64(s.max)+2 {
-		return nil, &Error{Reason: ReasonTokenFile, Detail: fmt.Sprintf("has more than %d bytes", s.max)}
+	if info.Size() > int64(s.max)+maxNewline {
+		return nil, s.tooLarge()
 	}
 	b, err := os.ReadFile(s.file)
 	if err != nil {
@@ -122,6 +125,13 @@ func (s *TokenSource) Token() ([]byte, error) {
 	if b = bytes.TrimSpace(b); len(b) == 0 {
 		return nil, &Error{Reason: ReasonTokenFile, Detail: "is empty"}
 	}
-	s.token, s.seen = b, info.ModTime()
+	if len(b) > s.max {
+		return nil, s.tooLarge()
+	}
+	s.token, s.seen = b, info
 	return b, nil
+}
+
+func (s *TokenSource) tooLarge() error {
+	return &Error{Reason: ReasonTokenFile, Detail: fmt.Sprintf("has more than %d bytes", s.max)}
 }

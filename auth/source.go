@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
@@ -34,6 +36,7 @@ type keySource struct {
 	parse func([]byte) ([]*key, error)
 	http  *http.Client
 	clock func() time.Time
+	log   *slog.Logger
 
 	// replaced is called when fetched keys differ from those before: what
 	// was verified with the old ones must be verified again.
@@ -43,14 +46,14 @@ type keySource struct {
 
 	mu      sync.RWMutex // guards what follows
 	keys    []*key
-	seen    time.Time // modification time of the file
-	fetched time.Time // of the last success
+	seen    fs.FileInfo // the file that was read
+	fetched time.Time   // the last success
 	tried   time.Time
 	body    [sha256.Size]byte // hash of what was fetched
 }
 
 func newKeySource(is Issuer, o *Options) (*keySource, error) {
-	s := &keySource{clock: o.Clock, http: o.HTTPClient}
+	s := &keySource{clock: o.Clock, http: o.HTTPClient, log: o.Logger.With("issuer", is.Issuer)}
 	switch {
 	case is.SecretFile != "":
 		s.file, s.parse = is.SecretFile, parseSecret
@@ -100,7 +103,7 @@ func (s *keySource) load() error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.keys, s.seen, s.fetched = keys, info.ModTime(), s.clock()
+	s.keys, s.seen, s.fetched = keys, info, s.clock()
 	return nil
 }
 
@@ -112,28 +115,30 @@ func (s *keySource) changed() bool {
 	}
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return !info.ModTime().Equal(s.seen)
+	return !sameFile(info, s.seen)
+}
+
+// sameFile reports whether two looks saw the same state of a file; b may be
+// nil. The time alone does not tell: a writer may make two steps within one
+// tick of the file system's clock, and a file that takes the place of another
+// may bear its time.
+func sameFile(a, b fs.FileInfo) bool {
+	return b != nil && os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
 }
 
 // find returns the keys that a token with this kid may be signed with. A kid
 // chooses among the issuer's keys and does nothing else.
 func (s *keySource) find(ctx context.Context, kid string) ([]*key, error) {
 	found, fresh := s.known(kid)
-	if len(found) > 0 && fresh {
-		return found, nil
-	}
-	if s.url != "" && s.mayFetch(len(found) > 0) {
-		_, err, _ := s.flight.Do("", func() (any, error) { return nil, s.fetch(ctx) })
-		if err == nil {
-			found, _ = s.known(kid)
-		}
+	// With an old key nobody waits for a fetch that another has begun.
+	if s.url != "" && (len(found) == 0 || !fresh && s.due()) {
+		s.refresh(ctx)
+		found, _ = s.known(kid)
 	}
 	if len(found) > 0 {
 		return found, nil
 	}
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	if len(s.keys) == 0 {
+	if all, _ := s.known(""); len(all) == 0 {
 		return nil, refuse(ReasonKeysUnavailable, "")
 	}
 	return nil, refuse(ReasonUnknownKey, "")
@@ -155,20 +160,45 @@ func (s *keySource) known(kid string) (found []*key, fresh bool) {
 	return found, s.url == "" || age < jwksRefresh
 }
 
-// mayFetch bounds how often tokens can make us fetch.
-func (s *keySource) mayFetch(known bool) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	now := s.clock()
-	if now.Sub(s.tried) < jwksUnknown {
+// refresh fetches the keys if that is due. Whoever comes while a fetch is
+// under way waits for it, or until ctx ends.
+func (s *keySource) refresh(ctx context.Context) {
+	done := s.flight.DoChan("", func() (any, error) {
+		if !s.mayFetch() {
+			return nil, nil
+		}
+		if err := s.fetch(context.WithoutCancel(ctx)); err != nil {
+			s.log.Warn("keys cannot be fetched", "error", err)
+		}
+		return nil, nil
+	})
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
+}
+
+// due reports whether the last attempt to fetch is long enough ago.
+func (s *keySource) due() bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.clock().Sub(s.tried) >= jwksUnknown
+}
+
+// mayFetch is due, and notes the attempt: it bounds how often tokens can make
+// us fetch.
+func (s *keySource) mayFetch() bool {
+	if !s.due() {
 		return false
 	}
-	s.tried = now
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tried = s.clock()
 	return true
 }
 
 func (s *keySource) fetch(ctx context.Context) error {
-	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), jwksTimeout)
+	ctx, stop := context.WithTimeout(ctx, jwksTimeout)
 	defer stop()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url, nil)
 	if err != nil {

@@ -167,6 +167,7 @@ func (v *Verifier) Verify(ctx context.Context, raw []byte) (*Identity, error) {
 	if !slices.Contains(is.Algorithms, t.algorithm) {
 		return nil, refuse(ReasonAlgorithm, "not one of the issuer's")
 	}
+	generation := v.cache.current()
 	if err := is.checkSignature(ctx, t); err != nil {
 		return nil, err
 	}
@@ -177,7 +178,7 @@ func (v *Verifier) Verify(ctx context.Context, raw []byte) (*Identity, error) {
 	if v.revoked.has(id) {
 		return nil, errRevoked
 	}
-	v.cache.put(sha256.Sum256(raw), id, v.opts.Clock())
+	v.cache.put(sha256.Sum256(raw), id, generation)
 	return id, nil
 }
 
@@ -224,15 +225,8 @@ func (v *Verifier) Run(ctx context.Context) {
 // renew fetches keys before they get old, so that clients need not wait.
 func (v *Verifier) renew(ctx context.Context) {
 	for _, is := range v.issuers {
-		s := is.source
-		if s.url == "" {
-			continue
-		}
-		if _, fresh := s.known(""); fresh || !s.mayFetch(true) {
-			continue
-		}
-		if _, err, _ := s.flight.Do("", func() (any, error) { return nil, s.fetch(ctx) }); err != nil {
-			v.opts.Logger.Warn("keys cannot be fetched", "issuer", is.Issuer.Issuer, "error", err)
+		if _, fresh := is.source.known(""); !fresh {
+			is.source.refresh(ctx)
 		}
 	}
 }

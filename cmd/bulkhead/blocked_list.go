@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"io"
 	"os"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -12,84 +11,55 @@ import (
 )
 
 func newBlockedListCommand() *cobra.Command {
-	var flags filterFlags
-	cmd := &cobra.Command{
-		Use:   "list FILE",
-		Short: "Print records, oldest first",
-		Args:  cobra.ExactArgs(1),
+	return readCommand{
+		use: "list FILE", short: "Print records, oldest first",
+		limit: 100, limitUsage: "the newest so many records; 0 for all",
+		formats: []string{"text", "json"}, run: list,
+	}.command()
+}
+
+func list(cmd *cobra.Command, r *reading) error {
+	records, unreadable, err := blocklog.Last(r.path, r.filter, r.limit)
+	if err != nil {
+		return readError(err)
 	}
-	flags.add(cmd)
-	limit := cmd.Flags().Int("limit", 100, "the newest so many records; 0 for all")
-	format := addFormat(cmd, "text", "json")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		filter, err := flags.filter(time.Now())
-		if err != nil {
-			return err
-		}
-		if err := checkFormat(*format, "text", "json"); err != nil {
-			return err
-		}
-		if *limit < 0 {
-			return usageErrorf("--limit %d: write 0 or more", *limit)
-		}
-		records, unreadable, err := blocklog.Last(args[0], filter, *limit)
-		if err != nil {
-			return readError(err)
-		}
-		warnUnreadable(cmd, unreadable)
-		if *format == "json" {
-			return printJSONLines(cmd.OutOrStdout(), records)
-		}
-		printRecords(newDisplay(cmd.OutOrStdout()), records)
-		if *limit > 0 && len(records) == *limit {
-			cmd.PrintErrf("These are the newest %d; --limit 0 prints all.\n", *limit)
-		}
-		return nil
+	warnUnreadable(cmd, unreadable)
+	if r.format == "json" {
+		return printJSONLines(cmd.OutOrStdout(), records)
 	}
-	return cmd
+	printRecords(newDisplay(cmd.OutOrStdout()), records)
+	if r.limit > 0 && len(records) == r.limit {
+		cmd.PrintErrf("These are the newest %d; --limit 0 prints all.\n", r.limit)
+	}
+	return nil
 }
 
 func newBlockedTailCommand() *cobra.Command {
-	var flags filterFlags
-	cmd := &cobra.Command{
-		Use:   "tail FILE",
-		Short: "Print records as they are written, until interrupted",
-		Args:  cobra.ExactArgs(1),
-	}
-	flags.add(cmd)
-	limit := cmd.Flags().Int("limit", 10, "begin with the newest so many records")
-	format := addFormat(cmd, "text", "json")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		filter, err := flags.filter(time.Now())
-		if err != nil {
-			return err
-		}
-		if err := checkFormat(*format, "text", "json"); err != nil {
-			return err
-		}
-		return tail(cmd, args[0], filter, *limit, *format)
-	}
-	return cmd
+	return readCommand{
+		use: "tail FILE", short: "Print records as they are written, until interrupted",
+		limit: 10, limitUsage: "begin with the newest so many records",
+		formats: []string{"text", "json"}, run: tail,
+	}.command()
 }
 
 // tail prints the newest records and then follows the log. A record that
 // comes between the two steps is printed once: its number tells.
-func tail(cmd *cobra.Command, path string, filter blocklog.Filter, limit int, format string) error {
+func tail(cmd *cobra.Command, r *reading) error {
 	d := newDisplay(cmd.OutOrStdout())
 	enc := json.NewEncoder(cmd.OutOrStdout())
 	enc.SetEscapeHTML(false)
-	show := func(r *blocklog.Record) error {
-		if format == "json" {
-			return enc.Encode(r)
+	show := func(record *blocklog.Record) error {
+		if r.format == "json" {
+			return enc.Encode(record)
 		}
-		d.printf("%s\n", d.row(recordCells(r), tailWidths[:]))
+		d.printf("%s\n", d.row(recordCells(record), tailWidths[:]))
 		return nil
 	}
-	if _, err := os.Stat(path); err != nil {
+	if _, err := os.Stat(r.path); err != nil {
 		return readError(err)
 	}
-	if limit > 0 {
-		records, _, err := blocklog.Last(path, filter, limit)
+	if r.limit > 0 {
+		records, _, err := blocklog.Last(r.path, r.filter, r.limit)
 		if err != nil {
 			return readError(err)
 		}
@@ -99,7 +69,7 @@ func tail(cmd *cobra.Command, path string, filter blocklog.Filter, limit int, fo
 			}
 		}
 	}
-	return blocklog.Follow(cmd.Context(), path, filter, show)
+	return blocklog.Follow(cmd.Context(), r.path, r.filter, show)
 }
 
 func warnUnreadable(cmd *cobra.Command, lines int) {

@@ -29,33 +29,19 @@ type chainStatus struct {
 }
 
 func newBlockedReportCommand() *cobra.Command {
-	var flags filterFlags
-	cmd := &cobra.Command{
-		Use:   "report FILE",
-		Short: "Summarise the log for a reviewer",
-		Args:  cobra.ExactArgs(1),
-	}
-	flags.add(cmd)
-	limit := cmd.Flags().Int("limit", 20, "the most frequent so many orgs, subjects and statements; 0 for all")
-	formats := []string{"text", "json", "markdown", "html"}
-	format := addFormat(cmd, formats...)
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		now := time.Now()
-		filter, err := flags.filter(now)
-		if err != nil {
-			return err
-		}
-		if err := checkFormat(*format, formats...); err != nil {
-			return err
-		}
-		report, err := makeReport(args[0], filter, *limit)
-		if err != nil {
-			return readError(err)
-		}
-		report.Made, report.Filters = now.UTC().Truncate(time.Second), flags.given()
-		return report.print(cmd, *format)
-	}
-	return cmd
+	return readCommand{
+		use: "report FILE", short: "Summarise the log for a reviewer",
+		limit: 20, limitUsage: "the most frequent so many orgs, subjects and statements; 0 for all",
+		formats: []string{"text", "json", "markdown", "html"},
+		run: func(cmd *cobra.Command, r *reading) error {
+			report, err := makeReport(r.path, r.filter, r.limit)
+			if err != nil {
+				return readError(err)
+			}
+			report.Made, report.Filters = r.now.UTC().Truncate(time.Second), r.filters
+			return report.print(cmd, r.format)
+		},
+	}.command()
 }
 
 // given returns the flags that were set, for the head of a report.

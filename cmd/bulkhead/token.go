@@ -157,19 +157,23 @@ func tokenArgument(cmd *cobra.Command, args []string) (string, error) {
 	return strings.TrimSpace(string(b)), nil
 }
 
+// printToken prints the two readable parts of a token.
 func printToken(w io.Writer, raw string) error {
 	parts := strings.Split(raw, ".")
+	if raw == "" {
+		return notToken("nothing was given")
+	}
 	if len(parts) != 3 {
-		return &exitError{code: exitFindings, err: fmt.Errorf("not a token: want three parts joined by dots, got %d", len(parts))}
+		return notToken(fmt.Sprintf("want three parts joined by dots, got %d", len(parts)))
 	}
 	for i, name := range []string{"header", "claims"} {
 		b, err := base64.RawURLEncoding.DecodeString(parts[i])
 		if err != nil {
-			return &exitError{code: exitFindings, err: fmt.Errorf("not a token: the %s is not base64url", name)}
+			return notToken("the part of the " + name + " is not base64url")
 		}
 		var v any
 		if err := json.Unmarshal(b, &v); err != nil {
-			return &exitError{code: exitFindings, err: fmt.Errorf("not a token: the %s is not JSON", name)}
+			return notToken("the part of the " + name + " is not JSON")
 		}
 		pretty, err := json.MarshalIndent(v, "", "  ")
 		if err != nil {
@@ -178,6 +182,14 @@ func printToken(w io.Writer, raw string) error {
 		fmt.Fprintf(w, "%s: %s\n", name, pretty)
 	}
 	return nil
+}
+
+// notToken says what is wrong with a text and what to do. It quotes nothing:
+// a token with a letter too many is still a secret.
+func notToken(why string) error {
+	return &exitError{code: exitFindings, err: fmt.Errorf("not a token: %s\n"+
+		"hint: give one JSON Web Token, header.claims.signature, whole and without quotes, \"Bearer\" or line breaks, "+
+		"as the argument or on standard input; `bulkhead token mint` makes one", why)}
 }
 
 func verifyToken(cmd *cobra.Command, file, raw string) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -54,11 +55,23 @@ CREATE FUNCTION pg_has_role(name, oid, text) RETURNS boolean LANGUAGE sql AS 'SE
 GRANT SELECT ON accounts, lines, countries, v, v_activity, mv, events, events_1, orgs, "Odd" TO cat_tenant;
 `
 
+// onEach runs a test on each version of PostgreSQL that is found here; those
+// that the system lacks come from scripts/postgresql-get.
+func onEach(t *testing.T, test func(t *testing.T, s *pgtest.Server)) {
+	t.Helper()
+	all := pgtest.All()
+	if len(all) == 0 {
+		t.Fatal(pgtest.ErrNotFound)
+	}
+	for _, bin := range all {
+		t.Run(strconv.Itoa(bin.Version), func(t *testing.T) { test(t, pgtest.Shared(t, bin.Version)) })
+	}
+}
+
 // load makes the sample with changes in a database of its own and takes a
 // snapshot as cat_app.
-func load(t *testing.T, o Options, changes string) *Snapshot {
+func load(t *testing.T, s *pgtest.Server, o Options, changes string) *Snapshot {
 	t.Helper()
-	s := pgtest.Shared(t, 0)
 	database := s.CreateDatabase(t)
 	s.Exec(t, database, sample+changes)
 	t.Cleanup(func() {
@@ -97,49 +110,55 @@ func find(t *testing.T, s *Snapshot, name string) *Relation {
 	return nil
 }
 
-func TestRelations(t *testing.T) {
-	s := load(t, tenantOptions, "")
-	accounts := find(t, s, "accounts")
+func TestRelations(t *testing.T) { onEach(t, testRelations) }
+
+func testRelations(t *testing.T, s *pgtest.Server) {
+	snapshot := load(t, s, tenantOptions, "")
+	accounts := find(t, snapshot, "accounts")
 	if accounts.TenantColumn != "org_id" || !accounts.RowSecurity || !accounts.Force || !accounts.Reachable || accounts.Owner != "postgres" {
 		t.Errorf("accounts: got %+v", *accounts)
 	}
-	if got := find(t, s, "Odd").TenantColumn; got != "OrgId" {
+	if got := find(t, snapshot, "Odd").TenantColumn; got != "OrgId" {
 		t.Errorf("tenant column in another spelling: got %q", got)
 	}
-	if find(t, s, "hidden").Reachable {
+	if find(t, snapshot, "hidden").Reachable {
 		t.Error("a table in a schema without USAGE counts as reachable")
 	}
-	if got := find(t, s, "events_1").Parent; got != "public.events" {
+	if got := find(t, snapshot, "events_1").Parent; got != "public.events" {
 		t.Errorf("parent of a partition: got %q", got)
 	}
 	for name, want := range map[string]string{"orgs": "references", "lines": "lines -> accounts", "sublines": "sublines -> lines", "countries": ""} {
-		if got := find(t, s, name).TenantPath; !strings.Contains(got, want) || (got == "") != (want == "") {
+		if got := find(t, snapshot, name).TenantPath; !strings.Contains(got, want) || (got == "") != (want == "") {
 			t.Errorf("path of %s: got %q, want %q", name, got, want)
 		}
 	}
 	for _, name := range []string{"v", "mv"} {
-		r := find(t, s, name)
+		r := find(t, snapshot, name)
 		if len(r.Uses) != 1 || r.Uses[0].Name != "accounts" || r.Definition == nil || r.Definition.Batch == nil {
 			t.Errorf("%s: got uses %v, definition %+v", name, r.Uses, r.Definition)
 		}
 	}
 }
 
-func TestSecurityInvoker(t *testing.T) {
-	if pgtest.Shared(t, 0).Bin.Version < 15 {
+func TestSecurityInvoker(t *testing.T) { onEach(t, testSecurityInvoker) }
+
+func testSecurityInvoker(t *testing.T, s *pgtest.Server) {
+	if s.Bin.Version < 15 {
 		t.Skip("views have no security_invoker before PostgreSQL 15")
 	}
-	s := load(t, tenantOptions, "CREATE VIEW vi WITH (security_invoker) AS SELECT * FROM accounts; CREATE VIEW vo WITH (security_invoker = off) AS SELECT * FROM accounts;")
-	if !find(t, s, "vi").Invoker || find(t, s, "vo").Invoker {
+	snapshot := load(t, s, tenantOptions, "CREATE VIEW vi WITH (security_invoker) AS SELECT * FROM accounts; CREATE VIEW vo WITH (security_invoker = off) AS SELECT * FROM accounts;")
+	if !find(t, snapshot, "vi").Invoker || find(t, snapshot, "vo").Invoker {
 		t.Error("security_invoker is read wrongly")
 	}
 }
 
-func TestFunctions(t *testing.T) {
-	s := load(t, tenantOptions, "")
+func TestFunctions(t *testing.T) { onEach(t, testFunctions) }
+
+func testFunctions(t *testing.T, s *pgtest.Server) {
+	snapshot := load(t, s, tenantOptions, "")
 	f := make(map[string]*Function)
-	for i := range s.Functions {
-		f[s.Functions[i].Name] = &s.Functions[i]
+	for i := range snapshot.Functions {
+		f[snapshot.Functions[i].Name] = &snapshot.Functions[i]
 	}
 	if b := f["plain"].Body; b == nil || b.Batch == nil || len(b.Batch.Statements) != 1 {
 		t.Errorf("body in SQL: got %+v", b)
@@ -156,31 +175,41 @@ func TestFunctions(t *testing.T) {
 	}
 }
 
-func TestStandardBodies(t *testing.T) {
-	if pgtest.Shared(t, 0).Bin.Version < 14 {
+func TestStandardBodies(t *testing.T) { onEach(t, testStandardBodies) }
+
+func testStandardBodies(t *testing.T, s *pgtest.Server) {
+	if s.Bin.Version < 14 {
 		t.Skip("no bodies in standard SQL before PostgreSQL 14")
 	}
-	s := load(t, tenantOptions, `CREATE FUNCTION two() RETURNS int LANGUAGE sql BEGIN ATOMIC SELECT 1; SELECT 2; END;
+	snapshot := load(t, s, tenantOptions, `CREATE FUNCTION two() RETURNS int LANGUAGE sql BEGIN ATOMIC SELECT 1; SELECT 2; END;
 		CREATE FUNCTION three() RETURNS int LANGUAGE sql RETURN 3;`)
 	want := map[string]int{"two": 2, "three": 1}
-	for _, f := range s.Functions {
+	for _, f := range snapshot.Functions {
 		if n := want[f.Name]; n > 0 && (f.Body.Batch == nil || len(f.Body.Batch.Statements) != n) {
 			t.Errorf("%s: got %+v, want %d statements", f.Name, f.Body, n)
 		}
+		delete(want, f.Name)
+	}
+	if len(want) > 0 {
+		t.Errorf("not in the snapshot: %v", want)
 	}
 }
 
 // A function of the user's in the way of the catalogue's own must not be
 // called: the sample's pg_has_role says yes to everything.
-func TestShadowsAreNotCalled(t *testing.T) {
-	s := load(t, tenantOptions, "ALTER ROLE cat_app SET search_path = public, pg_catalog; CREATE ROLE cat_admin BYPASSRLS;")
-	if r := s.role("cat_admin"); r != nil && r.Reachable != "" {
+func TestShadowsAreNotCalled(t *testing.T) { onEach(t, testShadowsAreNotCalled) }
+
+func testShadowsAreNotCalled(t *testing.T, s *pgtest.Server) {
+	snapshot := load(t, s, tenantOptions, "ALTER ROLE cat_app SET search_path = public, pg_catalog; CREATE ROLE cat_admin BYPASSRLS;")
+	if r := snapshot.role("cat_admin"); r != nil && r.Reachable != "" {
 		t.Error("a function in public stood in for pg_catalog.pg_has_role")
 	}
 }
 
 // Each case makes one fault and removes it again: no finding, one, none.
-func TestJudgeLogin(t *testing.T) {
+func TestJudgeLogin(t *testing.T) { onEach(t, testJudgeLogin) }
+
+func testJudgeLogin(t *testing.T, s *pgtest.Server) {
 	tests := []struct {
 		name, fault, repair, key string
 	}{
@@ -203,7 +232,6 @@ func TestJudgeLogin(t *testing.T) {
 		{"monitor", "GRANT pg_monitor TO cat_app", "REVOKE pg_monitor FROM cat_app", "predefined"},
 		{"may not become the tenant role", "REVOKE cat_tenant FROM cat_app", "GRANT cat_tenant TO cat_app", "role"},
 	}
-	s := pgtest.Shared(t, 0)
 	database := s.CreateDatabase(t)
 	s.Exec(t, database, sample)
 	t.Cleanup(func() { s.Exec(t, database, "DROP OWNED BY cat_app, cat_tenant, cat_owner") })
