@@ -25,11 +25,17 @@ func Parse(text string, o Options) (*Batch, error) {
 	if err := Guard(text, o); err != nil {
 		return nil, err
 	}
-	tree, err := inC(func() ([]byte, error) { return cparser.ParseToProtobuf(text) })
+	var walked error
+	b, err := inC(func() (b *Batch, err error) {
+		return withTree(text, func(tree []byte) (*Batch, error) {
+			b, walked = walk(text, tree, o)
+			return b, nil
+		})
+	})
 	if err != nil {
 		return nil, syntaxError(text, err)
 	}
-	return walk(text, tree, o)
+	return b, walked
 }
 
 // syntaxError makes an Error of one of libpg_query.
