@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 
 	"github.com/pgbulkhead/bulkhead/auth"
-	"github.com/pgbulkhead/bulkhead/tenant"
 )
 
 // Authentication request codes (PostgreSQL manual, Message Formats).
@@ -146,7 +145,7 @@ func (s *Session) verified(st *step, id *auth.Identity, err error) {
 	}
 	s.env.opts.Throttle.Succeeded(s.client.throttle)
 	s.identity = id
-	ctx, err := s.env.opts.Resolver.Resolve(tenant.Claims{Org: id.Org, Subject: id.Subject, Role: id.Role, JSON: id.Claims})
+	ctx, err := s.env.contexts.resolve(s.env.opts.Resolver, id)
 	if err != nil {
 		s.env.metrics.authFailed("tenant")
 		s.env.log.Warn("token maps to no tenant", "session", s.id, "client_addr", s.client.addr, "error", err)

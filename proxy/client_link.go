@@ -31,8 +31,22 @@ type clientLink struct {
 	connGone  bool // the socket is closed
 	finished  bool // the session is closed and forgotten
 	readPause bool
-	ctx       context.Context // ends with the session
-	stop      context.CancelFunc
+	stop      context.CancelFunc // ends the work in the background, if there is any
+}
+
+// inBackground runs work that the session waits for, and with the session
+// ends.
+func (c *clientLink) inBackground(work func(ctx context.Context) func(st *step)) {
+	ctx, stop := context.WithCancel(c.srv.ctx)
+	c.stop = stop
+	c.srv.background(func() {
+		event := work(ctx)
+		c.later(func(st *step) {
+			stop()
+			c.stop = nil
+			event(st)
+		})
+	})
 }
 
 // begin starts a turn of the session; finish must follow.
@@ -149,14 +163,15 @@ func (c *clientLink) carryOut(r request) {
 	case startTLS:
 		c.startTLS(r.early)
 	case verifyToken:
-		c.srv.background(func() {
-			id, err := c.srv.opts.Verifier.Verify(c.ctx, r.token)
-			c.later(func(st *step) { c.sess.tokenVerified(st, id, err) })
+		c.inBackground(func(ctx context.Context) func(*step) {
+			id, err := c.srv.opts.Verifier.Verify(ctx, r.token)
+			return func(st *step) { c.sess.tokenVerified(st, id, err) }
 		})
 	case inspectText:
-		c.srv.background(func() {
-			ins := c.sess.engine.Inspect(c.ctx, r.text, protocolOf(r.extended))
-			c.later(func(st *step) { c.sess.inspectionDone(st, ins) })
+		engine := c.sess.engine
+		c.inBackground(func(ctx context.Context) func(*step) {
+			ins := engine.Inspect(ctx, r.text, protocolOf(r.extended))
+			return func(st *step) { c.sess.inspectionDone(st, ins) }
 		})
 	case borrowServer:
 		c.borrow()
@@ -190,7 +205,9 @@ func (c *clientLink) forget() {
 	}
 	c.finished = true
 	c.timer.Stop()
-	c.stop()
+	if c.stop != nil {
+		c.stop()
+	}
 	if c.key.secret != "" {
 		c.srv.cancels.remove(c.key)
 	}

@@ -4,7 +4,9 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"unique"
 
+	"github.com/pgbulkhead/bulkhead/auth"
 	"github.com/pgbulkhead/bulkhead/tenant"
 )
 
@@ -13,8 +15,9 @@ import (
 // return such a connection to exactly these.
 type poolKey struct {
 	org string
-	// start identifies context, database and parameters.
-	start string
+	// start identifies context, database and parameters. It is kept once for
+	// all sessions.
+	start unique.Handle[string]
 }
 
 func makeKey(c *tenant.Context, p *startupParams) poolKey {
@@ -30,7 +33,34 @@ func makeKey(c *tenant.Context, p *startupParams) poolKey {
 		write(s.name)
 		write(s.value)
 	}
-	return poolKey{org: c.Org, start: b.String()}
+	return poolKey{org: c.Org, start: unique.Make(b.String())}
+}
+
+// contexts remembers the tenant contexts of identities, which sessions with one
+// token share. It is bounded: what falls out is made again.
+type contexts struct {
+	mu    sync.Mutex
+	known map[*auth.Identity]*tenant.Context
+}
+
+const maxContexts = 4096
+
+// resolve returns the context of an identity.
+func (c *contexts) resolve(r *tenant.Resolver, id *auth.Identity) (*tenant.Context, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if ctx := c.known[id]; ctx != nil {
+		return ctx, nil
+	}
+	ctx, err := r.Resolve(tenant.Claims{Org: id.Org, Subject: id.Subject, Role: id.Role, JSON: id.Claims})
+	if err != nil {
+		return nil, err
+	}
+	if len(c.known) >= maxContexts || c.known == nil {
+		c.known = make(map[*auth.Identity]*tenant.Context)
+	}
+	c.known[id] = ctx
+	return ctx, nil
 }
 
 // recentParams remembers the parameter statuses that the server reported for

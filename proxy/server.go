@@ -266,7 +266,6 @@ func (s *Server) Draining() bool {
 // accept starts a session on a new connection.
 func (s *Server) accept(l *loopState, conn *loop.Conn) {
 	c := &clientLink{srv: s, loop: l, conn: conn}
-	c.ctx, c.stop = context.WithCancel(s.ctx)
 	c.sess = newSession(s.env, s.nextID.Add(1), peerOf(conn), l.Now())
 	c.timer = l.NewTimer(c.tick)
 	conn.SetHandler(c)

@@ -93,6 +93,8 @@ type environment struct {
 	log     *slog.Logger
 	metrics *metrics
 	recent  *recentParams
+
+	contexts contexts
 }
 
 func newSession(env *environment, id uint64, p peer, now time.Time) *Session {
