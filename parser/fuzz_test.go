@@ -100,7 +100,7 @@ func compareTokens(t *testing.T, text string) {
 }
 
 // stringsAroundComment reports whether two strings have nothing but a comment
-// between them. The server takes B'' -- and '' on the next line for one string;
+// between them. The server takes B” -- and ” on the next line for one string;
 // libpg_query has made tokens of comments, so it sees two, and refuses them.
 func stringsAroundComment(tokens []*pgquery.ScanToken) bool {
 	constant, comment := false, false
