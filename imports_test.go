@@ -31,6 +31,7 @@ var allowed = map[string][]string{
 	"database/catalog":   {"parser"},
 	"database/inventory": {},
 	"database/audit":     {"database/inventory", "parser"},
+	"database/verify":    {"database/inventory", "parser"},
 	"internal/config":    {},
 	"internal/telemetry": {},
 	"internal/pgtest":    {},
