@@ -31,7 +31,7 @@ var allowed = map[string][]string{
 	"database/catalog":   {"parser"},
 	"database/inventory": {},
 	"database/audit":     {"database/inventory", "parser"},
-	"database/verify":    {"database/inventory", "parser"},
+	"database/verify":    {"database/inventory", "parser", "blocklog"},
 	"internal/config":    {},
 	"internal/telemetry": {},
 	"internal/pgtest":    {},

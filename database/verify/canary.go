@@ -25,6 +25,9 @@ type planter struct {
 	marks marks
 	maker maker
 	orgs  [2]string
+	// object are large objects with a mark in them, one of each org, that
+	// belong to the application's role as everything that a session makes.
+	object [2]uint32
 }
 
 // plantAll makes one row of each org in each table of the population, and

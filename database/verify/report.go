@@ -138,6 +138,8 @@ type Attempt struct {
 	Seq       uint64 `json:"blocked_seq,omitempty"` // line of the blocked-query log that proves that the proxy saw it
 	Status    Status `json:"status"`
 	Note      string `json:"note,omitempty"`
+
+	label string // application_name of its session
 }
 
 // Exception is a known finding that somebody has accepted for a time.

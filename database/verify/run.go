@@ -133,6 +133,7 @@ type runner struct {
 	model  *inventory.Model
 	marks  marks
 	report *Report
+	labels int // of attempts so far
 }
 
 // Run verifies a database. The error says why nothing could be verified; what
@@ -145,7 +146,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 		return nil, err
 	}
 	defer func() { r.admin.Close(context.WithoutCancel(ctx)) }()
-	run := map[Mode]func(context.Context) error{Snapshot: r.snapshot, Canary: r.canary}[r.o.Mode]
+	run := map[Mode]func(context.Context) error{Snapshot: r.snapshot, Canary: r.canary, Scratch: r.scratch}[r.o.Mode]
 	if run == nil {
 		return nil, fmt.Errorf("mode %q: want one of %v", r.o.Mode, Modes)
 	}

@@ -1,6 +1,7 @@
 -- A schema as it should be: every table forced under a restrictive floor that
 -- reads bulkhead.org_id, composite foreign keys, a view that runs as its
 -- caller, partitions that nobody reaches but through their parent.
+REVOKE CREATE ON SCHEMA public FROM PUBLIC; -- as it is since 15
 CREATE SCHEMA bulkhead;
 GRANT USAGE ON SCHEMA bulkhead TO %app%;
 CREATE FUNCTION bulkhead.org_id() RETURNS uuid LANGUAGE sql STABLE AS
