@@ -200,6 +200,9 @@ func (r *Report) finish(allowNotProven bool) {
 			leaks++
 		}
 	}
+	if d := r.Database; d.ScratchFingerprint != "" && d.ScratchFingerprint != d.Fingerprint {
+		open++ // the proof is about something else
+	}
 	switch {
 	case leaks > 0:
 		r.Result.Status = Leak

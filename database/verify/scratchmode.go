@@ -155,7 +155,9 @@ func (r *runner) copySchema(ctx context.Context, name string) error {
 	from := r.o.ScratchFrom
 	if from == "" {
 		from = "template"
-		if dump != "" && dumpMajor(ctx, dump) >= r.snap.Server.Major() {
+		// A newer pg_dump writes what differs from the defaults of its own
+		// version: privileges on schema public would be lost.
+		if dump != "" && dumpMajor(ctx, dump) == r.snap.Server.Major() {
 			from = "dump"
 		}
 	}
@@ -177,7 +179,7 @@ func (r *runner) copySchema(ctx context.Context, name string) error {
 		r.admin = back
 		var pg *pgconn.PgError
 		if errors.As(err, &pg) && pg.Code == "55006" {
-			return fmt.Errorf("the database is in use, so it cannot serve as a template: install pg_dump %d or newer, or name it", r.snap.Server.Major())
+			return fmt.Errorf("the database is in use, so it cannot serve as a template: install pg_dump %d, or name it", r.snap.Server.Major())
 		}
 		return err
 	}
