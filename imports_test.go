@@ -29,6 +29,7 @@ var allowed = map[string][]string{
 	"blocklog":           {},
 	"console":            {"blocklog"},
 	"database/catalog":   {"parser"},
+	"database/context":   {"tenant"},
 	"internal/config":    {},
 	"internal/telemetry": {},
 	"internal/pgtest":    {},
