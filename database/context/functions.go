@@ -38,6 +38,7 @@ type Function struct {
 	Path bool
 
 	types    string // of the arguments
+	config   string // of one that was read
 	reason   string
 	callable bool // by the roles of the application
 }

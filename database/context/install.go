@@ -43,7 +43,9 @@ func Install(o Options) ([]Statement, error) {
 		for _, f := range functions {
 			b.function(f)
 		}
-		b.grants(&o, functions)
+		for _, g := range grantsOf(&o, functions) {
+			b.add(g.Statement)
+		}
 	})
 	b.leave(&o)
 	return b.out, nil
@@ -159,25 +161,33 @@ func (b *builder) function(f Function) {
 	})
 }
 
-func (b *builder) grants(o *Options, functions []Function) {
-	for _, role := range o.Roles {
-		role = quoteRole(role)
-		b.add(Statement{
+// grant is a statement that gives role something.
+type grant struct {
+	Statement
+	role string
+}
+
+// grantsOf returns what the roles of the application need.
+func grantsOf(o *Options, functions []Function) (out []grant) {
+	for _, name := range o.Roles {
+		role := quoteRole(name)
+		out = append(out, grant{role: name, Statement: Statement{
 			SQL:     "grant usage on schema bulkhead to " + role,
 			Inverse: "revoke usage on schema bulkhead from " + role,
 			Reason:  "to name the functions", Object: "schema:bulkhead",
-		})
+		}})
 		for _, f := range functions {
 			if !f.callable {
 				continue
 			}
-			b.add(Statement{
+			out = append(out, grant{role: name, Statement: Statement{
 				SQL:     "grant execute on function " + f.signature() + " to " + role,
 				Inverse: "revoke execute on function " + f.signature() + " from " + role,
 				Reason:  "the application, or the proxy on its connection, calls it", Object: f.Object(),
-			})
+			}})
 		}
 	}
+	return out
 }
 
 func quoteRole(name string) string {
