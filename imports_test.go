@@ -31,6 +31,7 @@ var allowed = map[string][]string{
 	"database/catalog":   {"parser"},
 	"database/inventory": {},
 	"database/audit":     {"database/inventory", "parser"},
+	"database/context":   {"tenant"},
 	"internal/config":    {},
 	"internal/telemetry": {},
 	"internal/pgtest":    {},
