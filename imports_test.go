@@ -20,22 +20,24 @@ var allowed = map[string][]string{
 		"auth", "tenant", "policy", "parser", "proxy", "blocklog", "console", "database/catalog", "database/inventory", "database/audit",
 		"internal/config", "internal/telemetry", "internal/pgtest",
 	},
-	"proxy":              {"auth", "tenant", "policy", "parser", "blocklog", "proxy/loop"},
-	"proxy/loop":         {},
-	"auth":               {},
-	"tenant":             {},
-	"parser":             {},
-	"policy":             {"parser"},
-	"blocklog":           {},
-	"console":            {"blocklog"},
-	"database/catalog":   {"parser"},
-	"database/inventory": {},
-	"database/audit":     {"database/inventory", "parser"},
-	"database/context":   {"tenant"},
-	"internal/config":    {},
-	"internal/telemetry": {},
-	"internal/pgtest":    {},
-	"internal/wiretest":  {},
+	"proxy":               {"auth", "tenant", "policy", "parser", "blocklog", "proxy/loop"},
+	"proxy/loop":          {},
+	"auth":                {},
+	"tenant":              {},
+	"parser":              {},
+	"policy":              {"parser"},
+	"blocklog":            {},
+	"console":             {"blocklog"},
+	"database/catalog":    {"parser"},
+	"database/inventory":  {},
+	"database/audit":      {"database/inventory", "parser"},
+	"database/context":    {"tenant"},
+	"database/harden":     {"database/context", "database/inventory"},
+	"internal/config":     {},
+	"internal/telemetry":  {},
+	"internal/pgtest":     {},
+	"internal/schematest": {"internal/pgtest"},
+	"internal/wiretest":   {},
 }
 
 // owners are the only packages that may import a given dependency.
@@ -49,7 +51,7 @@ var owners = map[string][]string{
 }
 
 // testHelpers may be imported by the tests of any package.
-var testHelpers = []string{"internal/pgtest", "internal/wiretest"}
+var testHelpers = []string{"internal/pgtest", "internal/schematest", "internal/wiretest"}
 
 func TestImports(t *testing.T) {
 	fset := token.NewFileSet()
