@@ -18,6 +18,7 @@ const module = "github.com/pgbulkhead/bulkhead/"
 var allowed = map[string][]string{
 	"cmd/bulkhead": {
 		"auth", "tenant", "policy", "parser", "proxy", "blocklog", "console", "database/catalog", "database/inventory", "database/audit",
+		"database/context", "database/harden",
 		"internal/config", "internal/telemetry", "internal/pgtest",
 	},
 	"proxy":               {"auth", "tenant", "policy", "parser", "blocklog", "proxy/loop"},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -140,7 +141,7 @@ func (r *runner) applyBatch(ctx context.Context, m *Migration, b *batch, plan *P
 		if err := r.begin(ctx, m, b.phase, plan); err != nil {
 			return err
 		}
-		if err := r.alone(ctx, &b.steps[0], b.steps[0].SQL); err != nil {
+		if err := r.alone(ctx, &b.steps[0], b.steps[0].SQL, b.steps[0].Inverse); err != nil {
 			return err
 		}
 	}
@@ -262,24 +263,36 @@ func (r *runner) check(ctx context.Context, q querier, s *Step) error {
 	return nil
 }
 
-// alone runs a statement outside of any transaction.
-func (r *runner) alone(ctx context.Context, s *Step, sql string) error {
+// alone runs a statement outside of any transaction. An index that could not
+// be built stays behind, of no use; undo removes it.
+func (r *runner) alone(ctx context.Context, s *Step, sql, undo string) (err error) {
 	r.o.Progress(Progress{Done: r.done, All: r.all, Object: s.Object})
-	if err := r.check(ctx, r.conn, s); err != nil {
-		return err
-	}
-	for _, set := range []string{"set lock_timeout = " + milliseconds(r.o.LockTimeout), "set statement_timeout = 0"} {
+	for _, set := range []string{"set lock_timeout = " + milliseconds(r.o.LockTimeout), "set statement_timeout = 0", rowSecurityOff} {
 		if _, err := r.conn.Exec(ctx, set); err != nil {
 			return &StepError{s, err}
 		}
 	}
+	defer func() {
+		for _, reset := range []string{"reset lock_timeout", "reset statement_timeout", "reset row_security"} {
+			_, failed := r.conn.Exec(context.WithoutCancel(ctx), reset)
+			err = errors.Join(err, failed)
+		}
+	}()
+	if err := r.check(ctx, r.conn, s); err != nil {
+		return err
+	}
 	if _, err := r.conn.Exec(ctx, sql); err != nil {
+		if _, left := r.conn.Exec(context.WithoutCancel(ctx), undo); left != nil {
+			return errors.Join(&StepError{s, err}, fmt.Errorf("and clean up after it: %w", left))
+		}
 		return &StepError{s, err}
 	}
 	return nil
 }
 
 func milliseconds(d time.Duration) string { return fmt.Sprintf("'%dms'", d.Milliseconds()) }
+
+const rowSecurityOff = "set row_security = off"
 
 // ownLock keeps two runs of harden apart: the key of a transaction-level
 // advisory lock, arbitrary but ours.
@@ -301,6 +314,9 @@ func (r *runner) transaction(ctx context.Context, phase Phase, work func(tx pgx.
 		// A text in a setting could be read otherwise.
 		"set local standard_conforming_strings = on",
 		fmt.Sprintf("select pg_catalog.pg_advisory_xact_lock(%d)", int64(ownLock)),
+		// A check that counted only the rows which a policy shows would find
+		// nothing; like this it is an error.
+		"set local " + strings.TrimPrefix(rowSecurityOff, "set "),
 	} {
 		if _, err := tx.Exec(ctx, sql); err != nil {
 			return fmt.Errorf("prepare the transaction: %w", err)

@@ -1,10 +1,12 @@
 -- One line for each property of the database that decides who reaches what, free of OIDs and of order. Access lists are
 -- exploded with their defaults, so that one that was never written and the same one written out are equal.
+-- The tables that migration tools keep their own books in are left out: a tool makes them before it runs the first file.
 -- Every name that is printed is qualified, because the search_path of the transaction holds pg_catalog alone.
 with ns as (
-  select n.* from pg_catalog.pg_namespace n where n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
+  select n.* from pg_catalog.pg_namespace n where n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'supabase_migrations')
 ), rel as (
   select c.* from pg_catalog.pg_class c join ns on ns.oid = c.relnamespace where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S', 'i', 'I')
+    and c.relname !~ '^(schema_migrations|goose_db_version|flyway_schema_history)(_|$)'
 ), proc as (
   select p.* from pg_catalog.pg_proc p join ns on ns.oid = p.pronamespace
 ), acl as (
@@ -37,7 +39,7 @@ select l from (
     from pg_catalog.pg_policy p join rel on rel.oid = p.polrelid
   union all select 'function ' || p.oid::regprocedure || ' ' || pg_get_userbyid(p.proowner) || ' ' || md5(case when p.prokind in ('f', 'p') then pg_get_functiondef(p.oid) else p.prosrc end) from proc p
   union all select 'constraint ' || case when k.conrelid = 0 then k.contypid::regtype::text else k.conrelid::regclass::text end || ' ' || quote_ident(k.conname) || ' ' || pg_get_constraintdef(k.oid) || ' ' || k.convalidated
-    from pg_catalog.pg_constraint k where k.connamespace in (select oid from ns)
+    from pg_catalog.pg_constraint k where k.connamespace in (select oid from ns) and (k.conrelid = 0 or k.conrelid in (select oid from rel))
   union all select 'index ' || pg_get_indexdef(i.indexrelid) || ' valid=' || i.indisvalid from pg_catalog.pg_index i join rel on rel.oid = i.indexrelid
   union all select 'trigger ' || pg_get_triggerdef(t.oid) || ' ' || t.tgenabled::text from pg_catalog.pg_trigger t join rel on rel.oid = t.tgrelid where not t.tgisinternal
   union all select 'rule ' || w.ev_class::regclass || ' ' || quote_ident(w.rulename) || ' ' || w.ev_enabled::text || ' ' || md5(pg_get_ruledef(w.oid))

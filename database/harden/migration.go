@@ -12,7 +12,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	tenantcontext "github.com/pgbulkhead/bulkhead/database/context"
+	dbcontext "github.com/pgbulkhead/bulkhead/database/context"
 )
 
 // Migration is the record of one apply, as bulkhead.migration holds it.
@@ -85,14 +85,14 @@ type owner struct {
 func (o owner) do(ctx context.Context, tx pgx.Tx, work func() error) error {
 	before, after := "", ""
 	if !o.superuser {
-		before, after = "grant "+tenantcontext.Owner+" to current_user", "revoke "+tenantcontext.Owner+" from current_user"
+		before, after = "grant "+dbcontext.Owner+" to current_user", "revoke "+dbcontext.Owner+" from current_user"
 		if o.version >= version16 {
 			before += " with inherit true, set true"
 		}
 	}
-	for _, sql := range []string{before, "set local role " + tenantcontext.Owner} {
+	for _, sql := range []string{before, "set local role " + dbcontext.Owner} {
 		if err := execute(ctx, tx, sql); err != nil {
-			return fmt.Errorf("act as %s: %w", tenantcontext.Owner, err)
+			return fmt.Errorf("act as %s: %w", dbcontext.Owner, err)
 		}
 	}
 	if err := work(); err != nil {
@@ -100,7 +100,7 @@ func (o owner) do(ctx context.Context, tx pgx.Tx, work func() error) error {
 	}
 	for _, sql := range []string{"reset role", after} {
 		if err := execute(ctx, tx, sql); err != nil {
-			return fmt.Errorf("stop acting as %s: %w", tenantcontext.Owner, err)
+			return fmt.Errorf("stop acting as %s: %w", dbcontext.Owner, err)
 		}
 	}
 	return nil

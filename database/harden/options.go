@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"slices"
 
-	tenantcontext "github.com/pgbulkhead/bulkhead/database/context"
+	dbcontext "github.com/pgbulkhead/bulkhead/database/context"
 	"github.com/pgbulkhead/bulkhead/database/inventory"
 )
 
@@ -14,7 +14,7 @@ type Options struct {
 	Selection inventory.Selection
 	// Context is how the database knows the tenant; empty means the mode that
 	// is installed, or plain.
-	Context tenantcontext.Mode
+	Context dbcontext.Mode
 	// Phases are those to plan; empty means Main and Roles.
 	Phases []Phase
 	// KeepFunctions are SECURITY DEFINER functions that the application may go
@@ -32,7 +32,7 @@ func (o *Options) check() error {
 			errs = append(errs, fmt.Errorf("phase %q is unknown: want main, roles or integrity", p))
 		}
 	}
-	if !slices.Contains([]tenantcontext.Mode{"", tenantcontext.Plain, tenantcontext.Signed, tenantcontext.Sealed}, o.Context) {
+	if !slices.Contains([]dbcontext.Mode{"", dbcontext.Plain, dbcontext.Signed, dbcontext.Sealed}, o.Context) {
 		errs = append(errs, fmt.Errorf("context %q is unknown: want plain, signed or sealed", o.Context))
 	}
 	return errors.Join(errs...)

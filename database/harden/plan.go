@@ -8,7 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	tenantcontext "github.com/pgbulkhead/bulkhead/database/context"
+	dbcontext "github.com/pgbulkhead/bulkhead/database/context"
 	"github.com/pgbulkhead/bulkhead/database/inventory"
 )
 
@@ -26,7 +26,7 @@ const (
 )
 
 // ourRoles are all roles of Bulkhead.
-var ourRoles = []string{tenantcontext.Owner, tablesRole, viewsRole, readerRole}
+var ourRoles = []string{dbcontext.Owner, tablesRole, viewsRole, readerRole}
 
 // Build reads the database and works out what has to be done. It writes
 // nothing.
@@ -67,7 +67,7 @@ type planner struct {
 	// comments are those of our policies and functions, by object: they carry
 	// the digest of the definition.
 	comments  map[string]string
-	installed *tenantcontext.Installed // schema bulkhead
+	installed *dbcontext.Installed // schema bulkhead
 
 	// The application after the roles phase: the memberships that it ends, the
 	// roles that sessions can then run as, and all whose privileges they have.
@@ -103,7 +103,7 @@ func newPlanner(ctx context.Context, tx pgx.Tx, o *Options) (*planner, error) {
 	if p.comments, err = readComments(ctx, tx); err != nil {
 		return nil, err
 	}
-	if p.installed, err = tenantcontext.Read(ctx, tx); err != nil {
+	if p.installed, err = dbcontext.Read(ctx, tx); err != nil {
 		return nil, err
 	}
 	if len(m.AppRoles) == 0 {

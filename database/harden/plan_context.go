@@ -3,7 +3,7 @@ package harden
 import (
 	"errors"
 
-	tenantcontext "github.com/pgbulkhead/bulkhead/database/context"
+	dbcontext "github.com/pgbulkhead/bulkhead/database/context"
 	"github.com/pgbulkhead/bulkhead/database/inventory"
 )
 
@@ -20,12 +20,12 @@ func (p *planner) tenantContext() error {
 		mode = have.Mode
 	}
 	if mode == "" {
-		mode = tenantcontext.Plain
+		mode = dbcontext.Plain
 	}
 	p.plan.Context = string(mode)
-	o := tenantcontext.Options{
+	o := dbcontext.Options{
 		Mode: mode, KeyType: p.keyType, MissingError: ok && have.MissingError, Version: p.s.Server.VersionNum,
-		Superuser: p.s.Login.Superuser, OwnerExists: p.s.Role(tenantcontext.Owner) != nil,
+		Superuser: p.s.Login.Superuser, OwnerExists: p.s.Role(dbcontext.Owner) != nil,
 	}
 	for _, r := range p.runAs {
 		o.Roles = append(o.Roles, r.Name)
@@ -35,8 +35,8 @@ func (p *planner) tenantContext() error {
 		return err
 	}
 	for _, s := range statements {
-		if s.SQL == "create role "+tenantcontext.Owner+" nologin" {
-			s.SQL, s.Inverse = createRole(tenantcontext.Owner, "nologin"), dropRole(tenantcontext.Owner)
+		if s.SQL == "create role "+dbcontext.Owner+" nologin" {
+			s.SQL, s.Inverse = createRole(dbcontext.Owner, "nologin"), dropRole(dbcontext.Owner)
 		}
 		p.add(Step{SQL: s.SQL, Inverse: s.Inverse, Reason: s.Reason, Lock: s.Lock, Object: s.Object})
 	}

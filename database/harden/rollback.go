@@ -69,7 +69,7 @@ func (r *runner) rollbackBatch(ctx context.Context, m *Migration, merge bool) er
 	steps := m.last()
 	alone := steps[0].Alone
 	if alone {
-		if err := r.alone(ctx, &Step{Object: steps[0].Object}, steps[0].Inverse); err != nil {
+		if err := r.alone(ctx, &Step{Object: steps[0].Object}, steps[0].Inverse, nothingToUndo); err != nil {
 			return err
 		}
 	}
