@@ -18,24 +18,28 @@ const module = "github.com/pgbulkhead/bulkhead/"
 var allowed = map[string][]string{
 	"cmd/bulkhead": {
 		"auth", "tenant", "policy", "parser", "proxy", "blocklog", "console", "database/catalog", "database/inventory", "database/audit",
+		"database/context", "database/harden", "database/verify",
 		"internal/config", "internal/telemetry", "internal/pgtest",
 	},
-	"proxy":              {"auth", "tenant", "policy", "parser", "blocklog", "proxy/loop"},
-	"proxy/loop":         {},
-	"auth":               {},
-	"tenant":             {},
-	"parser":             {},
-	"policy":             {"parser"},
-	"blocklog":           {},
-	"console":            {"blocklog"},
-	"database/catalog":   {"parser"},
-	"database/inventory": {},
-	"database/audit":     {"database/inventory", "parser"},
-	"database/verify":    {"database/inventory", "parser", "blocklog"},
-	"internal/config":    {},
-	"internal/telemetry": {},
-	"internal/pgtest":    {},
-	"internal/wiretest":  {},
+	"proxy":               {"auth", "tenant", "policy", "parser", "blocklog", "proxy/loop"},
+	"proxy/loop":          {},
+	"auth":                {},
+	"tenant":              {},
+	"parser":              {},
+	"policy":              {"parser"},
+	"blocklog":            {},
+	"console":             {"blocklog"},
+	"database/catalog":    {"parser"},
+	"database/inventory":  {},
+	"database/audit":      {"database/inventory", "parser"},
+	"database/context":    {"tenant"},
+	"database/harden":     {"database/context", "database/inventory"},
+	"database/verify":     {"database/inventory", "database/harden", "parser", "blocklog"},
+	"internal/config":     {},
+	"internal/telemetry":  {},
+	"internal/pgtest":     {},
+	"internal/schematest": {"internal/pgtest"},
+	"internal/wiretest":   {},
 }
 
 // owners are the only packages that may import a given dependency.
@@ -49,7 +53,7 @@ var owners = map[string][]string{
 }
 
 // testHelpers may be imported by the tests of any package.
-var testHelpers = []string{"internal/pgtest", "internal/wiretest"}
+var testHelpers = []string{"internal/pgtest", "internal/schematest", "internal/wiretest"}
 
 func TestImports(t *testing.T) {
 	fset := token.NewFileSet()

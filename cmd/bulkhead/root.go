@@ -33,6 +33,7 @@ Exit codes: 0 fine, 1 findings or refusal, 2 usage or configuration error,
 		newRulesCommand(),
 		newBlockedCommand(),
 		newTokenCommand(),
+		newHardenCommand(),
 		newVersionCommand(),
 	)
 	return root

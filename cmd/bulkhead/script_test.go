@@ -21,9 +21,10 @@ func TestMain(m *testing.M) {
 
 // TestScripts runs testdata/*.txtar, each a session at the command line.
 // Beside testscript's own commands there are `status N command...`, for a
-// command that must end with exit code N, and `samplelog FILE`, which writes
-// a blocked-query log.
+// command that must end with exit code N, `samplelog FILE`, which writes
+// a blocked-query log, and those of script_database_test.go.
 func TestScripts(t *testing.T) {
+	t.Cleanup(stopScriptServer)
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
 		Setup: func(e *testscript.Env) error {
@@ -33,6 +34,8 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"status":    scriptStatus,
 			"samplelog": scriptSampleLog,
+			"database":  scriptDatabase,
+			"sql":       scriptSQL,
 		},
 	})
 }

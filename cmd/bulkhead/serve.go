@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"os/signal"
 	"strings"
@@ -287,9 +288,16 @@ func authOptions(c *config.Config, log *slog.Logger) auth.Options {
 	return o
 }
 
+// orgSetting is the setting that the floor of a hardened database reads.
+const orgSetting = "bulkhead.org_id"
+
+// tenantOptions adds orgSetting where tenant.settings does not name it: a
+// configuration older than the hardening must not hide all rows.
 func tenantOptions(c *config.Config) tenant.Options {
+	settings := map[string]string{orgSetting: "${org}"}
+	maps.Copy(settings, c.Tenant.Settings)
 	return tenant.Options{
-		OrgType: string(c.Tenant.OrgType), Settings: c.Tenant.Settings, Role: c.Tenant.Role, Roles: c.Tenant.Roles,
+		OrgType: string(c.Tenant.OrgType), Settings: settings, Role: c.Tenant.Role, Roles: c.Tenant.Roles,
 	}
 }
 
