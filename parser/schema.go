@@ -13,11 +13,11 @@ import (
 type message struct {
 	name    string
 	fields  []*field // by number; nil where there is none
-	handler handler // nil: only descend
-	raw     bool    // the grammar makes it; others come from analysis, which does not run here
-	oneof   bool    // Node: exactly one field is set
-	stmt    bool    // a statement
-	query   bool    // one of those that read or write rows
+	handler handler  // nil: only descend
+	raw     bool     // the grammar makes it; others come from analysis, which does not run here
+	oneof   bool     // Node: exactly one field is set
+	stmt    bool     // a statement
+	query   bool     // one of those that read or write rows
 }
 
 // field is what the walker knows of one field.

@@ -88,7 +88,7 @@ type Inspection struct {
 	Relations   []string // of all statements, sorted, without duplicates; same for the next two
 	Functions   []string
 	Settings    []string
-	Fingerprint string   // set if Decision is not Allow, or may not be for some org
+	Fingerprint string // set if Decision is not Allow, or may not be for some org
 
 	orgConstants []orgConstant
 	source       string // the text that was inspected

@@ -15,7 +15,7 @@ type Engine struct {
 	options *compiledOptions
 	rules   []Rule
 	actions []Action // what a violation of each leads to
-	lookup  *lookup // its fetch is nil if there is none
+	lookup  *lookup  // its fetch is nil if there is none
 
 	known  atomic.Pointer[known]
 	cache  *cache // by exact text
