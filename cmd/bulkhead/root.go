@@ -34,6 +34,7 @@ Exit codes: 0 fine, 1 findings or refusal, 2 usage or configuration error,
 		newBlockedCommand(),
 		newTokenCommand(),
 		newHardenCommand(),
+		newVerifyCommand(),
 		newVersionCommand(),
 	)
 	return root

@@ -118,13 +118,14 @@ func startupContext(ctx context.Context, w *world) (string, outcome, string) {
 // startup is the configuration of a login of the actor, to be changed.
 func (w *world) startup(_ context.Context) (*pgconn.Config, error) {
 	o := &w.r.o
-	dsn := o.AppDSN
+	cfg, err := o.appConfig()
 	if w.s.wall == Proxy {
-		dsn = o.ProxyDSN
+		if cfg, err = pgconn.ParseConfig(o.ProxyDSN); err != nil {
+			err = errors.New("the proxy's DSN is not a connection string that libpq takes")
+		}
 	}
-	cfg, err := pgconn.ParseConfig(dsn)
 	if err != nil {
-		return nil, errors.New("not a connection string that libpq takes")
+		return nil, err
 	}
 	o.limitSession(cfg, w.label)
 	if o.database != "" {

@@ -6,10 +6,14 @@ import "context"
 // one time.
 var signatureAttacks = []attack{
 	{id: "signature.missing", class: classSignature, title: "another org without a signature", cwe: 862, held: byDatabase, skip: notSigned, statements: forged("")},
-	{id: "signature.forged", class: classSignature, title: "another org with a made-up signature", cwe: 862, held: byDatabase, skip: notSigned,
-		statements: forged("0001.9999999999.0000000000000000000000000000000000000000000000000000000000000000")},
-	{id: "signature.expired", class: classSignature, title: "another org with a signature of the past", cwe: 862, held: byDatabase, skip: notSigned,
-		statements: forged("0001.0000000001.0000000000000000000000000000000000000000000000000000000000000000")},
+	{
+		id: "signature.forged", class: classSignature, title: "another org with a made-up signature", cwe: 862, held: byDatabase, skip: notSigned,
+		statements: forged("0001.9999999999.0000000000000000000000000000000000000000000000000000000000000000"),
+	},
+	{
+		id: "signature.expired", class: classSignature, title: "another org with a signature of the past", cwe: 862, held: byDatabase, skip: notSigned,
+		statements: forged("0001.0000000001.0000000000000000000000000000000000000000000000000000000000000000"),
+	},
 	{id: "signature.replay", class: classSignature, title: "another org's signature on this backend", cwe: 294, held: byDatabase, skip: notSigned, perform: replay},
 }
 

@@ -126,7 +126,7 @@ func (p *planter) repair(m *member, side Side, r row, pg *pgconn.PgError, tried 
 	case "23514": // check_violation
 		column, definition := m.checkOf(pg, p.maker.types)
 		if column == nil {
-			return p.guessBound(m, r, tried)
+			return p.guessBound(m, side, r, tried)
 		}
 		mark := p.marks.mark(m.marked(side), m.rel.Name, 40)
 		options := guesses(definition, mark)
@@ -153,18 +153,30 @@ func (p *planter) repair(m *member, side Side, r row, pg *pgconn.PgError, tried 
 }
 
 // guessBound puts values of the partitions' bounds into the columns of the
-// partition key: no partition takes the row as it is.
-func (p *planter) guessBound(m *member, r row, tried map[string]int) bool {
-	columns := m.partitionColumns()
-	bounds := m.bounds()
+// partition keys, and random ones where hashes decide: no partition takes the
+// row as it is.
+func (p *planter) guessBound(m *member, side Side, r row, tried map[string]int) bool {
 	n := tried["partition"]
 	tried["partition"]++
-	if len(columns) == 0 || n >= len(bounds) {
+	bounds := m.bounds()
+	if len(bounds) == 0 || n > maxGuesses/2 {
 		return false
 	}
-	for i, c := range columns {
-		if i < len(bounds[n]) && !m.carriesOrg(c) {
-			r[c] = value{text: bounds[n][i]}
+	for _, b := range bounds {
+		for i, name := range b.columns {
+			c := m.rel.Column(name)
+			if c == nil || m.carriesOrg(name) || m.references(c) {
+				continue
+			}
+			if len(b.values) > 0 {
+				if values := b.values[n%len(b.values)]; i < len(values) {
+					r[name] = value{text: values[i]}
+				}
+				continue
+			}
+			if v, ok := p.maker.make(c.Type, true, func(width int) string { return p.marks.mark(m.marked(side), m.rel.Name, width) }); ok {
+				r[name] = v
+			}
 		}
 	}
 	return true
@@ -390,7 +402,7 @@ func (p *population) inOrder() []*member {
 		}
 		state[m] = 1
 		for _, fk := range m.foreignKeys() {
-			if parent := p.member(fk.References); parent != nil && parent != m {
+			if parent := p.member(fk.References); parent != nil && parent != m && (m.needs(fk) || !p.leadsTo(parent, m, make(map[*member]bool))) {
 				visit(parent)
 			}
 		}
@@ -404,6 +416,28 @@ func (p *population) inOrder() []*member {
 		}
 	}
 	return out
+}
+
+// needs reports whether a row cannot be without a reference.
+func (m *member) needs(fk *inventory.Constraint) bool {
+	return m.onPath(fk) || !slices.ContainsFunc(fk.Columns, func(c *inventory.Column) bool { return !c.NotNull })
+}
+
+// leadsTo reports whether rows of one table cannot be without rows of another.
+func (p *population) leadsTo(from, to *member, seen map[*member]bool) bool {
+	if from == to {
+		return true
+	}
+	if seen[from] {
+		return false
+	}
+	seen[from] = true
+	for _, fk := range from.foreignKeys() {
+		if parent := p.member(fk.References); parent != nil && from.needs(fk) && p.leadsTo(parent, to, seen) {
+			return true
+		}
+	}
+	return false
 }
 
 // rank puts the root first, then what names the org itself.

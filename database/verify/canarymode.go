@@ -19,7 +19,7 @@ func (r *runner) canary(ctx context.Context) error {
 	r.report.NotTested = append(r.report.NotTested,
 		"the proxy: everything ran in one transaction of the administrator",
 		"attacks on role and session: RESET SESSION AUTHORIZATION leads back to the administrator here, so they would prove nothing",
-		"COPY FROM and statements outside of a transaction block, tokens, logins")
+		"statements outside of a transaction block, tokens, logins")
 	// One connection for both: pgx plants the rows, pgconn sends the probes.
 	conn, s, err := r.adminSession(ctx, r.admin.Config())
 	if err != nil {
@@ -90,7 +90,31 @@ func (r *runner) plant(ctx context.Context, conn *pgx.Conn) (*planter, error) {
 	if err := p.plantAll(ctx); err != nil {
 		return nil, err
 	}
+	if !r.o.subjectsGiven {
+		r.o.Subjects = pop.subjects(r.o.Subjects)
+	}
 	return p, p.refresh(ctx)
+}
+
+// userColumns are names of the column that ties a user to an org.
+var userColumns = []string{"userid", "memberid", "profileid", "accountid", "uid", "sub"}
+
+// subjects are the users of the canaries: those of a table of members, so that
+// policies that ask for a membership find one.
+func (p *population) subjects(otherwise [2]string) [2]string {
+	for _, wanted := range userColumns {
+		for _, m := range p.members {
+			if m.class != classDirect || m.canary[A] == nil || m.canary[B] == nil || !strings.Contains(strings.ToLower(m.rel.Name), "member") {
+				continue
+			}
+			for _, c := range m.rel.Columns {
+				if strings.ToLower(strings.ReplaceAll(c.Name, "_", "")) == wanted && m.tenant != c {
+					return [2]string{m.canary[A][c.Name].text, m.canary[B][c.Name].text}
+				}
+			}
+		}
+	}
+	return otherwise
 }
 
 // newOrg makes up the key of an org that does not exist.

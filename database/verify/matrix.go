@@ -212,6 +212,8 @@ func (x *matrix) judge(c *command, p *probe, context Context, r request, o *outc
 		return x.withControl(c, p, control)
 	case inconclusive(o.err.Code):
 		return NotProven, "no answer in time: " + o.err.Code
+	case o.err.Code == "23514" && o.err.ConstraintName == "":
+		return NotProven, "no partition takes the probe's row, which is looked for before row security"
 	case strings.HasPrefix(o.err.Code, "23") && o.err.DataTypeName != "":
 		return NotProven, "the domain of a column refused the probe's own value"
 	case c.name == cmdDeleteAll && o.err.Code == "23503":

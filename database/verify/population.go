@@ -232,13 +232,26 @@ func (m *member) may(privilege string, c *inventory.Column) bool {
 	return m.privileges[privilege] || c != nil && m.privileges[privilege+" "+c.Name]
 }
 
-// partitionColumns are the columns of the key by which the relation, or the
-// one that it is a partition of, is split.
+// partitionColumns are the columns of the keys by which the relation, and
+// those that it is a partition of, are split.
 func (m *member) partitionColumns() []string {
-	rel := m.rel
-	if rel.PartitionKey == "" && len(rel.Parents) == 1 {
-		rel = rel.Parents[0]
+	var out []string
+	for rel := m.rel; rel != nil; rel = parentOf(rel) {
+		out = append(out, keyColumns(rel)...)
 	}
+	return out
+}
+
+// parentOf is the partitioned table of a partition, or nil.
+func parentOf(rel *inventory.Relation) *inventory.Relation {
+	if rel.IsPartition && len(rel.Parents) == 1 {
+		return rel.Parents[0]
+	}
+	return nil
+}
+
+// keyColumns are the plain columns of a partition key, as "RANGE (at)".
+func keyColumns(rel *inventory.Relation) []string {
 	open := strings.IndexByte(rel.PartitionKey, '(')
 	if open < 0 {
 		return nil
@@ -257,15 +270,26 @@ func (m *member) partitionKey(c *inventory.Column) bool {
 	return slices.Contains(m.partitionColumns(), c.Name)
 }
 
-// bounds are values that partitions take, one list of columns for each.
-func (m *member) bounds() [][]string {
-	of := m.rel.Children
-	if m.rel.IsPartition {
-		of = append([]*inventory.Relation{m.rel}, of...)
+// bound is one level of partitioning: the columns of its key, and values that
+// lead to one partition; none where hashes decide.
+type bound struct {
+	columns []string
+	values  [][]string
+}
+
+// bounds are what a row of the relation must satisfy, level by level: to be in
+// the partition that it is, and to find one where it is partitioned itself.
+func (m *member) bounds() []bound {
+	var out []bound
+	if m.rel.PartitionKey != "" {
+		b := bound{columns: keyColumns(m.rel)}
+		for _, child := range m.rel.Children {
+			b.values = append(b.values, boundValues(child.PartitionBound)...)
+		}
+		out = append(out, b)
 	}
-	var out [][]string
-	for _, child := range of {
-		out = append(out, boundValues(child.PartitionBound)...)
+	for rel := m.rel; parentOf(rel) != nil; rel = parentOf(rel) {
+		out = append(out, bound{keyColumns(parentOf(rel)), boundValues(rel.PartitionBound)})
 	}
 	return out
 }

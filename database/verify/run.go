@@ -10,7 +10,9 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/pgbulkhead/bulkhead/database/harden"
 	"github.com/pgbulkhead/bulkhead/database/inventory"
 )
 
@@ -35,15 +37,13 @@ type Options struct {
 	AdminDSN string // a role that sees all rows
 	AppDSN   string // a login as the application's role, past the proxy; "" does not try that way
 	ProxyDSN string // the proxy; "" does not try that way
+	// AppPassword, if set, gives the password for AppDSN.
+	AppPassword func() (string, error)
 	// Token returns a token of an org for a context, for ProxyDSN.
-	Token func(org, subject string, c Context) (string, error)
+	Token func(org string, s Side, subject string, c Context) (string, error)
 	// StartProxy, if set, starts a proxy in front of a database in scratch
 	// mode, and returns its DSN, its blocked-query log and what ends it.
-	StartProxy func(ctx context.Context, database string) (dsn, log string, stop func() error, err error)
-
-	// Fingerprint identifies the state of a database's catalogue; nil leaves
-	// it out.
-	Fingerprint func(ctx context.Context, conn *pgx.Conn) (string, error)
+	StartProxy func(ctx context.Context, database string, orgs [2]string) (dsn, log string, stop func() error, err error)
 
 	Selection inventory.Selection
 	AppRole   string            // that sessions run as; "" is the selection's first
@@ -64,9 +64,10 @@ type Options struct {
 	Operator, ToolVersion         string
 	Progress                      func(done string)
 
-	label    string // application_name of sessions
-	database string // that sessions use instead of their DSN's
-	now      func() time.Time
+	subjectsGiven bool
+	label         string // application_name of sessions
+	database      string // that sessions use instead of their DSN's
+	now           func() time.Time
 }
 
 // DefaultSettings is the context of direct sessions where none is given: what
@@ -110,6 +111,7 @@ func (o *Options) fill() {
 	if o.now == nil {
 		o.now = time.Now
 	}
+	o.subjectsGiven = o.Subjects != [2]string{}
 	for i := range o.Subjects {
 		if o.Subjects[i] == "" {
 			o.Subjects[i] = "bulkhead-verify"
@@ -117,12 +119,26 @@ func (o *Options) fill() {
 	}
 }
 
+// appConfig is the login as the application's role.
+func (o *Options) appConfig() (*pgconn.Config, error) {
+	cfg, err := pgconn.ParseConfig(o.AppDSN)
+	if err != nil {
+		return nil, errors.New("the application's DSN is not a connection string that libpq takes")
+	}
+	if o.AppPassword != nil {
+		if cfg.Password, err = o.AppPassword(); err != nil {
+			return nil, fmt.Errorf("read the password of the application's role: %w", err)
+		}
+	}
+	return cfg, nil
+}
+
 // token returns a token of a side for a context.
 func (o *Options) token(s Side, c Context) (string, error) {
 	if o.Token == nil {
 		return "", errors.New("no token was given, and no key to mint one")
 	}
-	return o.Token(o.Orgs[s], o.Subjects[s], c)
+	return o.Token(o.Orgs[s], s, o.Subjects[s], c)
 }
 
 // runner is one run.
@@ -171,7 +187,7 @@ func (r *runner) begin(ctx context.Context) error {
 		r.admin.Close(ctx)
 		return err
 	}
-	fingerprint, err := r.o.fingerprint(ctx, r.admin)
+	before, err := fingerprint(ctx, r.admin)
 	if err != nil {
 		r.admin.Close(ctx)
 		return err
@@ -182,7 +198,7 @@ func (r *runner) begin(ctx context.Context) error {
 			ID: r.marks.run, ToolVersion: r.o.ToolVersion, Mode: r.o.Mode, Started: started,
 			Operator: r.o.Operator, Command: r.o.Command, ConfigHash: r.o.hash(),
 		},
-		Database:  Database{Name: r.snap.Database, ServerVersion: r.snap.Server.Version, Fingerprint: fingerprint},
+		Database:  Database{Name: r.snap.Database, ServerVersion: r.snap.Server.Version, Fingerprint: before},
 		Relations: []Relation{}, Matrix: []Cell{}, Attacks: []Attempt{}, Accepted: []Exception{}, NotTested: []string{}, Caveats: []string{},
 		Controls: controls(),
 	}
@@ -225,7 +241,7 @@ func (e *UnreachableError) Unwrap() error { return e.Err }
 
 // end fills in what is known only now.
 func (r *runner) end(ctx context.Context) error {
-	after, err := r.o.fingerprint(ctx, r.admin)
+	after, err := fingerprint(ctx, r.admin)
 	if err != nil {
 		return err
 	}
@@ -259,11 +275,21 @@ func (r *runner) exposed() {
 	}
 }
 
-func (o *Options) fingerprint(ctx context.Context, conn *pgx.Conn) (string, error) {
-	if o.Fingerprint == nil {
-		return "", nil
+// fingerprint identifies the state of a database's catalogue.
+func fingerprint(ctx context.Context, conn *pgx.Conn) (string, error) {
+	tx, err := conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
+	if err != nil {
+		return "", fmt.Errorf("begin the fingerprint: %w", err)
 	}
-	return o.Fingerprint(ctx, conn)
+	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }() // read-only: nothing is lost
+	if _, err := tx.Exec(ctx, "SET LOCAL search_path = pg_catalog, pg_temp"); err != nil {
+		return "", fmt.Errorf("prepare the fingerprint: %w", err)
+	}
+	state, err := harden.DatabaseState(ctx, tx)
+	if err != nil {
+		return "", err
+	}
+	return state.Fingerprint(), nil
 }
 
 // hash identifies the selection and options of a run, without secrets.

@@ -54,7 +54,7 @@ func (r *runner) scratch(ctx context.Context) (err error) {
 // takeOver makes the copy the database that the run is about.
 func (r *runner) takeOver(ctx context.Context, conn *pgx.Conn) error {
 	var err error
-	if r.report.Database.ScratchFingerprint, err = r.o.fingerprint(ctx, conn); err != nil {
+	if r.report.Database.ScratchFingerprint, err = fingerprint(ctx, conn); err != nil {
 		return err
 	}
 	if r.report.Database.ScratchFingerprint != r.report.Database.Fingerprint {
@@ -94,7 +94,7 @@ func (r *runner) startProxy(ctx context.Context, name string) (stop func() error
 	if r.o.StartProxy == nil {
 		return func() error { return nil }, nil
 	}
-	dsn, log, stop, err := r.o.StartProxy(ctx, name)
+	dsn, log, stop, err := r.o.StartProxy(ctx, name, r.o.Orgs)
 	if err != nil {
 		return nil, &UnreachableError{What: "the proxy", Err: err}
 	}

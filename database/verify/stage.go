@@ -166,9 +166,9 @@ func (s *sessions) paths() []Path       { return Paths }
 // direct logs in as the application's role, with the context in the startup
 // packet.
 func (s *sessions) direct(ctx context.Context, side Side, c Context, label string) (*session, error) {
-	cfg, err := pgconn.ParseConfig(s.o.AppDSN)
+	cfg, err := s.o.appConfig()
 	if err != nil {
-		return nil, errors.New("the application's DSN is not a connection string that libpq takes")
+		return nil, err
 	}
 	s.o.limitSession(cfg, label)
 	for _, set := range s.o.contextSettings(side, c) {

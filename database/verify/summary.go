@@ -34,38 +34,47 @@ func wallName(w Wall) string {
 	return "direct connections"
 }
 
-// Findings are the cells and attempts that are not in order, leaks first.
+// Findings are the cells and attempts that are not in order, leaks first: one
+// for each relation and command, or attack, and way in.
 func (r *Report) Findings() []Finding {
 	var leaks, open []Finding
-	add := func(f Finding) {
-		switch f.Status {
-		case Leak:
-			leaks = append(leaks, f)
-		case NotProven:
-			open = append(open, f)
+	index := make(map[string]int)
+	add := func(f Finding, group string) {
+		list := &open
+		if f.Status == Leak {
+			list = &leaks
+		} else if f.Status != NotProven {
+			return
 		}
+		group = string(f.Status) + group
+		if i, ok := index[group]; ok {
+			(*list)[i].Count++
+			return
+		}
+		f.Count, index[group] = 1, len(*list)
+		*list = append(*list, f)
 	}
 	for i := range r.Matrix {
 		c := &r.Matrix[i]
 		add(Finding{
 			ID: c.ID, Rule: "V-" + c.Command, Object: c.Relation, Title: c.Command + " on another org's row", CWE: cweOf(c.Command),
 			Statement: c.Statement, Expected: c.Expected, Got: c.Got, Status: c.Status, Note: c.Note, Where: where(c.Wall, c.Path, c.Context),
-		})
+		}, c.Relation+"/"+c.Command+"/"+string(c.Wall))
 	}
 	for i := range r.Attacks {
 		a := &r.Attacks[i]
 		add(Finding{
 			ID: a.ID, Rule: "V-" + a.Attack, Object: a.Class, Title: a.Title, CWE: a.CWE,
 			Statement: a.Statement, Expected: a.Expected, Got: a.Got, Status: a.Status, Note: a.Note, Where: where(a.Wall, a.Path, ""),
-		})
+		}, a.Attack+"/"+string(a.Wall))
 	}
 	for i := range r.Relations {
 		rel := &r.Relations[i]
 		if rel.Status == NotProven {
 			add(Finding{
-				ID: rel.Name, Rule: "V-coverage", Object: rel.Name, Title: "relation not proven", CWE: 0,
+				ID: rel.Name, Rule: "V-coverage", Object: rel.Name, Title: "relation not proven",
 				Expected: "a canary and a positive control", Got: rel.Control, Status: NotProven, Note: rel.Note,
-			})
+			}, rel.Name)
 		}
 	}
 	return append(leaks, open...)
@@ -77,6 +86,7 @@ type Finding struct {
 	CWE                            int
 	Statement, Expected, Got, Note string
 	Status                         Status
+	Count                          int // probes or attempts with this outcome; the fields are those of the first
 }
 
 func where(w Wall, path, context string) string {
