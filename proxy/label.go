@@ -31,7 +31,7 @@ const labelUnknown = "?"
 // label and to what its client has SET; nothing if it carries both.
 func (s *Session) labelStatements() (sql []string) {
 	sc := s.sc
-	moved := sc.org != "" && sc.org != s.context.Org
+	moved := sc.org != "" && sc.org != orgMark(s.context)
 	if sc.label == s.context.Label && sc.state == s.state && !moved {
 		return nil
 	}
@@ -67,24 +67,36 @@ func stateSettingSQL(state clientSettings) string {
 	return b.String()
 }
 
-// putLabel labels a server connection that has just been borrowed. With ahead,
-// the client's message may follow at once; else the session waits. It reports
-// whether there was anything to do.
-func (s *Session) putLabel(st *step, ahead bool) bool {
+// putLabel labels a server connection that has just been borrowed, and begins
+// the transaction that the client is in. With ahead, the client's message may
+// follow at once; else the session waits, which putLabel reports.
+func (s *Session) putLabel(st *step, ahead bool) (waits bool) {
 	sql := s.labelStatements()
+	if len(sql) > 0 && sql[0] == "DISCARD ALL" {
+		s.sc.known.clear()
+	}
+	if s.reopen != "" {
+		sql = append(sql, s.reopen)
+		s.begun, s.reopen = s.reopen, ""
+		s.sc.tx = txOpen
+	}
 	if len(sql) == 0 {
 		return false
 	}
-	if sql[0] == "DISCARD ALL" {
-		s.sc.known.clear()
-	}
-	s.sc.org, s.sc.label, s.sc.state = s.context.Org, s.context.Label, s.state
+	s.sc.org, s.sc.label, s.sc.state = orgMark(s.context), s.context.Label, s.state
 	s.sendLabel(st, sql)
-	if ahead {
-		return true
+	if !ahead {
+		s.awaitLabel(st)
 	}
-	s.awaitLabel(st)
-	return true
+	return !ahead
+}
+
+// orgMark is what a server connection remembers of the org that it serves.
+func orgMark(c *tenant.Context) string {
+	if c.Org == "" {
+		return "\x00" // a session that has not picked one leaves things too
+	}
+	return c.Org
 }
 
 // sendLabel sends statements without a Sync behind them; the label is
