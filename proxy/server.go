@@ -13,6 +13,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unique"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/prometheus/client_golang/prometheus"
@@ -105,6 +106,7 @@ type Server struct {
 	workers chan struct{} // verifications and large parses at a time
 	dialers chan struct{}
 	dialing sync.WaitGroup
+	gate    loginGate
 
 	mu       sync.Mutex // guards what follows
 	clients  int
@@ -130,7 +132,7 @@ func New(o Options) (*Server, error) {
 	s.metrics = newMetrics(s)
 	s.env = &environment{
 		opts: &o, log: o.Logger, metrics: s.metrics,
-		recent: &recentParams{keys: make(map[poolKey]map[string]string)},
+		recent: &recentParams{keys: make(map[unique.Handle[string]]map[string]string)},
 	}
 	loops := loopCount(o.Loops)
 	for range loops {
