@@ -74,6 +74,9 @@ type Inspection struct {
 	Decision Decision
 	// Effects says what the text does to the state of a session.
 	Effects parser.Effects
+	// ResetsInside: a statement takes the tenant context back to that of the
+	// login, and one behind it in the same text could notice.
+	ResetsInside bool
 	// OrgParams are the parameters (1-based, ascending) that meet a tenant
 	// column; Bind values for them are checked with Engine.CheckParam.
 	OrgParams []int

@@ -14,6 +14,7 @@ func (e *Engine) inspect(text string) *Inspection {
 		return i
 	}
 	i.describe(batch)
+	i.ResetsInside = e.options.resetsInside(batch)
 	i.OrgParams, i.orgConstants = orgTerms(batch)
 	fresh := e.lookup.fresh(k)
 	for n := range batch.Statements {

@@ -127,6 +127,9 @@ func (s *Session) textMessage(st *step, b []byte, size int) int {
 		return 0 // it waits
 	}
 	d := ins.ForOrg(s.engine, s.context.Org)
+	if ins.ResetsInside && s.env.opts.Pool.Shared && d.Action != policy.Block {
+		return s.refuseMalformed(st, msg, errResetInside)
+	}
 	if d.Action != policy.Block && !s.serverNeeded(st) {
 		s.inspected = ins
 		return 0
@@ -270,6 +273,9 @@ func (s *Session) executeMessage(st *step, msg []byte) int {
 	s.sc.unsynced = true
 	o := s.execute(st, msg[5:])
 	s.send(st, msg, o)
+	if o.inspection != nil && s.resetsLabel(o.inspection) {
+		s.relabelBehind(st, o.inspection)
+	}
 	if o.inspection != nil && s.settles(o.inspection) {
 		st.toServer.add(append(st.toServer.grow(), 'H', 0, 0, 0, 4))
 		s.wait = waitSettled
@@ -304,9 +310,6 @@ func (s *Session) syncMessage(st *step, b []byte, size int) int {
 	}
 	s.sc.unsynced = false
 	s.send(st, b[:size], owed{kind: owedSync})
-	if s.relabel {
-		s.wait = waitReset
-	}
 	return size
 }
 

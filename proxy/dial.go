@@ -41,7 +41,7 @@ type login struct {
 // return to them.
 func (s *Server) connect(ctx context.Context, w *waiter) (*login, error) {
 	cfg := s.opts.Server.Config.Copy()
-	cfg.Database = w.client.sess.startup.database
+	cfg.Database = w.database
 	cfg.RuntimeParams = maps.Clone(cfg.RuntimeParams)
 	if cfg.RuntimeParams == nil {
 		cfg.RuntimeParams = make(map[string]string)
@@ -55,7 +55,7 @@ func (s *Server) connect(ctx context.Context, w *waiter) (*login, error) {
 	for name, value := range safeReading {
 		cfg.RuntimeParams[name] = value
 	}
-	for _, f := range w.client.sess.context.Fixed {
+	for _, f := range w.fixed {
 		cfg.RuntimeParams[f.Name] = f.Value
 	}
 	if s.opts.Server.Password != nil {
@@ -217,7 +217,7 @@ func (s *Server) loginTimeout() time.Duration {
 // adopt puts a new server connection on the client's loop and lends it.
 func (s *Server) adopt(in *login, c *clientLink) {
 	l := &serverLink{
-		srv: s, loop: c.loop, sc: in.sc, created: c.loop.Now(),
+		srv: s, loop: c.loop, sc: in.sc, created: c.loop.Now(), share: in.sc.key.org,
 		lifetime: jittered(s.opts.Pool.MaxLifetime),
 	}
 	in.sc.link = l

@@ -132,6 +132,11 @@ var (
 		severity: severityError, code: "54000",
 		message: "too many prepared statements in one session",
 	}
+	errResetInside = clientError{
+		severity: severityError, code: "0A000",
+		message: "a statement behind a reset of the session is not supported in one message with it",
+		hint:    "Send RESET ALL, DISCARD ALL and the like as the last statement of a message: the proxy sets the tenant context again before the next.",
+	}
 	errMessageFormat = clientError{severity: severityError, code: "08P01", message: "invalid message format"}
 	errBindTooLarge  = clientError{
 		severity: severityError, code: "54000",

@@ -21,6 +21,9 @@ const (
 	// CopyFail. What stands between a COPY FROM STDIN and its mark is read by
 	// the server's COPY, which ignores Sync and Flush.
 	owedCopyEnd
+	// owedLabel are the replies to statements of Bulkhead's own that put the
+	// tenant context on the server connection (label.go).
+	owedLabel
 	// owedLocal is a reply that Bulkhead gives itself when its turn has come.
 	owedLocal
 )
@@ -43,6 +46,10 @@ type owed struct {
 	// change is what the message does to the prepared statements, nil for
 	// nothing. It is undone if the message fails or is never carried out.
 	change *change
+	// confirms is the type of the messages that confirm an owedLabel, and
+	// left how many of them are to come.
+	confirms byte
+	left     int
 	// rows takes the rows of the reply to an own Query, nil for none.
 	rows *stateRows
 	// local is the reply of an owedLocal.
@@ -65,6 +72,7 @@ type pipeline struct {
 	// discards all until Sync, which has not been sent yet. What is sent
 	// meanwhile is never answered.
 	skipping bool
+	labels   int // how many of them are an owedLabel
 }
 
 func (p *pipeline) len() int { return p.n }
@@ -82,6 +90,9 @@ func (p *pipeline) push(o owed) {
 	}
 	if p.n == len(p.ring) {
 		p.enlarge()
+	}
+	if o.kind == owedLabel {
+		p.labels++
 	}
 	p.ring[(p.head+p.n)&(len(p.ring)-1)] = o
 	p.n++
@@ -110,6 +121,9 @@ func (p *pipeline) front() *owed {
 }
 
 func (p *pipeline) pop() {
+	if p.at(0).kind == owedLabel {
+		p.labels--
+	}
 	*p.at(0) = owed{}
 	p.head = (p.head + 1) & (len(p.ring) - 1)
 	p.n--
@@ -150,6 +164,9 @@ func (p *pipeline) copyIn() (done bool) {
 		o := *p.at(i)
 		if !done {
 			done = o.kind != owedSync
+			if o.kind == owedLabel {
+				p.labels--
+			}
 			continue
 		}
 		*p.at(keep) = o

@@ -11,11 +11,13 @@ import (
 )
 
 // poolKey names server connections that are alike: logged in for the same
-// org's context, database and startup parameters. RESET ALL and DISCARD ALL
+// org's context, database and startup parameters. org is whose share of the
+// pool a connection counts in. RESET ALL and DISCARD ALL
 // return such a connection to exactly these.
 type poolKey struct {
 	org string
-	// start identifies context, database and parameters. It is kept once for
+	// start identifies context, database and parameters; where connections are
+	// shared between orgs, it is the same for all of them. It is kept once for
 	// all sessions.
 	start unique.Handle[string]
 }
@@ -68,7 +70,7 @@ func (c *contexts) resolve(r *tenant.Resolver, id *auth.Identity) (*tenant.Conte
 // connection. It is bounded: what falls out is learnt again.
 type recentParams struct {
 	mu   sync.Mutex
-	keys map[poolKey]map[string]string
+	keys map[unique.Handle[string]]map[string]string
 }
 
 const maxRecentParams = 4096
@@ -76,13 +78,13 @@ const maxRecentParams = 4096
 func (r *recentParams) get(k poolKey) map[string]string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.keys[k]
+	return r.keys[k.start]
 }
 
 func (r *recentParams) put(k poolKey, params map[string]string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if _, ok := r.keys[k]; ok {
+	if _, ok := r.keys[k.start]; ok {
 		return
 	}
 	if len(r.keys) >= maxRecentParams {
@@ -92,5 +94,5 @@ func (r *recentParams) put(k poolKey, params map[string]string) {
 	for n, v := range params {
 		fixed[n] = v
 	}
-	r.keys[k] = fixed
+	r.keys[k.start] = fixed
 }

@@ -216,9 +216,6 @@ func (s *Session) execute(st *step, body []byte) owed {
 		return o
 	}
 	s.note(p.inspection)
-	if s.resetsLabel(p.inspection) {
-		s.relabel = true
-	}
 	o.inspection, o.start, o.parent = p.inspection, st.now.UnixNano(), p.parent
 	return o
 }

@@ -26,13 +26,13 @@ func (s *Session) failed(st *step, o *owed, code string) {
 // ready implements replies.
 func (s *Session) ready(st *step, o *owed) {
 	switch {
-	case o.own && o.kind != owedQuery: // the Sync behind a statement that was given its name
-		return
+	case o.own && o.kind == owedSync:
+		if s.wait == waitLabel {
+			s.attached(st)
+		}
+		return // else the Sync behind a statement that was given its name
 	case o.rows != nil:
 		s.stateKnown(o)
-		return
-	case o.own:
-		s.labelSet(st, o.failed)
 		return
 	case o.kind == owedQuery && !o.failed:
 		s.observe(st, o, "")
@@ -46,7 +46,7 @@ func (s *Session) ready(st *step, o *owed) {
 	if s.sc.tx == txFailed {
 		return // the reset is undone with the transaction, or never ran
 	}
-	s.setLabel(st, s.context.LabelSQL())
+	s.relabelNow(st)
 }
 
 // parameter implements replies.

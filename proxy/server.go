@@ -13,6 +13,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unique"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/prometheus/client_golang/prometheus"
@@ -130,7 +131,7 @@ func New(o Options) (*Server, error) {
 	s.metrics = newMetrics(s)
 	s.env = &environment{
 		opts: &o, log: o.Logger, metrics: s.metrics,
-		recent: &recentParams{keys: make(map[poolKey]map[string]string)},
+		recent: &recentParams{keys: make(map[unique.Handle[string]]map[string]string)},
 	}
 	for range loopCount(o.Loops) {
 		l, err := loop.New(loop.Options{Driver: o.Driver, Logger: o.Logger})

@@ -32,7 +32,8 @@ type serverConn struct {
 
 	// Owned by the loop.
 	params  map[string]string // ParameterStatus, in the server's spelling
-	label   string            // of the per-user settings it carries; "" none
+	org     string            // that it has last served; "" none since it was logged in or cleaned
+	label   string            // of the settings that it was given after login; "" none
 	state   clientSettings    // the client's settings that it carries
 	known   serverStatements  // what is prepared on it, in transaction pooling
 	owed    pipeline
@@ -64,6 +65,7 @@ type frame struct {
 }
 
 var (
+	errLabel      = errors.New("the tenant context could not be set")
 	errFrame      = errors.New("server sent a message with an invalid length")
 	errUnexpected = errors.New("server sent a message that is not owed")
 )

@@ -35,6 +35,7 @@ type serverLink struct {
 	sc   *serverConn
 
 	holder     *clientLink
+	share      string // the org in whose share of the pool it counts; "" while it is idle and shared. Guarded by the pool's mu while idle
 	state      linkStateVar
 	broken     bool // closed by the server while it was being lent
 	created    time.Time
@@ -127,7 +128,7 @@ func (l *serverLink) lend(w *waiter, here *loopState) {
 func (l *serverLink) hand(w *waiter) {
 	c := w.client
 	if l.broken {
-		l.srv.pool.lost(l.sc.key.org)
+		l.srv.pool.lost(l.share)
 		l.kill()
 	}
 	switch {
@@ -192,7 +193,7 @@ func (l *serverLink) cancelled() {
 // returns to the settings of the startup packet, so to the tenant's.
 func (l *serverLink) clean() {
 	l.state.set(linkCleaning)
-	l.sc.label, l.sc.state = "", clientSettings{}
+	l.sc.org, l.sc.label, l.sc.state = "", "", clientSettings{}
 	l.sc.known.clear()
 	l.sc.unsynced = false
 	var b []byte
@@ -232,7 +233,7 @@ func (l *serverLink) discard(why string) {
 			return
 		}
 	default:
-		defer l.srv.pool.lost(l.sc.key.org)
+		defer l.srv.pool.lost(l.share)
 	}
 	l.srv.log.Debug("server connection closed", "server_pid", l.sc.pid, "reason", why)
 	l.kill()

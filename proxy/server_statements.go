@@ -231,6 +231,9 @@ func (s *Session) materialise(st *step, names []string, sync bool) {
 		sent = true
 	}
 	if sent && sync {
+		if s.sc.owed.labels > 0 {
+			panic("proxy: a Sync of our own behind a label that is not confirmed")
+		}
 		st.toServer.add(append(st.toServer.grow(), 'S', 0, 0, 0, 4))
 		s.sc.owed.push(owed{kind: owedSync, own: true})
 		s.sc.unsynced = false

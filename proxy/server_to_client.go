@@ -106,6 +106,9 @@ func (sc *serverConn) completion(st *step, typ byte, r replies) (pass bool, err 
 		}
 		return false, errUnexpected
 	}
+	if o.kind == owedLabel {
+		return false, sc.labelReply(o, typ)
+	}
 	var completes bool
 	switch typ {
 	case '1':
@@ -134,6 +137,22 @@ func (sc *serverConn) completion(st *step, typ byte, r replies) (pass bool, err 
 		r.executed(st, &done)
 	}
 	return pass, nil
+}
+
+// labelReply handles a part of the reply to a label.
+func (sc *serverConn) labelReply(o *owed, typ byte) error {
+	switch typ {
+	case '1', '2', '3', 'C':
+	default:
+		return errUnexpected
+	}
+	if typ != o.confirms {
+		return nil
+	}
+	if o.left--; o.left == 0 {
+		sc.owed.pop()
+	}
+	return nil
 }
 
 func (sc *serverConn) copyInResponse() (pass bool, err error) {
@@ -171,6 +190,11 @@ func (sc *serverConn) errorResponse(st *step, b []byte, r replies) (pass bool, e
 	o := sc.owed.front()
 	if o == nil {
 		return false, errUnexpected
+	}
+	if o.kind == owedLabel {
+		// Nothing of the client behind it is carried out, and nothing ever
+		// will be on this connection.
+		return false, fmt.Errorf("%w: SQLSTATE %s", errLabel, code)
 	}
 	if sc.copying == copyIn {
 		sc.copying = copyNone

@@ -33,13 +33,14 @@ func (p phase) String() string {
 type wait uint8
 
 const (
-	waitNone    wait = iota
-	waitServer       // a server connection
-	waitInspect      // the inspection of a large text
-	waitLabel        // an answer to Bulkhead's own Query: the tenant context, or what the session has on the server
-	waitReplies      // replies, because too many are owed
-	waitSettled      // the replies to all that was sent: what comes next depends on them
-	waitReset        // the reply to a RESET ALL or DISCARD ALL, after which the per-user settings are set again
+	waitNone      wait = iota
+	waitServer         // a server connection
+	waitInspect        // the inspection of a large text
+	waitConfirmed      // the server to confirm the label, behind which a Query or Sync was sent already
+	waitLabel          // an answer to Bulkhead's own messages: the tenant context, or what the session has on the server
+	waitReplies        // replies, because too many are owed
+	waitSettled        // the replies to all that was sent: what comes next depends on them
+	waitReset          // the reply to a RESET ALL or DISCARD ALL, after which the per-user settings are set again
 )
 
 // Session is the state machine of one client connection. It does no I/O and
@@ -151,7 +152,10 @@ func (s *Session) consume(st *step, b []byte) int {
 			if s.wait != waitNone {
 				return used
 			}
-			n = s.clientMessage(st, b[used:])
+			begins := s.in.rest == 0
+			if n = s.clientMessage(st, b[used:]); n > 0 && begins {
+				s.holdBack(b[used])
+			}
 		case phaseDraining, phaseClosed:
 			return len(b)
 		default: // an event will come first
@@ -214,8 +218,11 @@ func (s *Session) serverBytes(st *step, b []byte) {
 		sc.doubtful(err.Error())
 		s.env.log.Error("server connection out of step", "session", s.id, "server_pid", sc.pid, "error", err)
 		e := &errServerProtocol
-		if errors.Is(err, errUnsafeParameter) {
+		switch {
+		case errors.Is(err, errUnsafeParameter):
 			e = &errUnsafeSetting
+		case errors.Is(err, errLabel):
+			e = &errTenantContext
 		}
 		s.end(st, endServerFault, e)
 		return
@@ -240,6 +247,9 @@ func (s *Session) afterReplies(st *step) {
 		s.wait = waitNone
 	}
 	if s.wait == waitSettled && (sc.owed.len() == 0 || sc.copying == copyIn) {
+		s.wait = waitNone
+	}
+	if s.wait == waitConfirmed && sc.owed.labels == 0 {
 		s.wait = waitNone
 	}
 	if s.wait == waitNone && s.phase == phaseRelay {

@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"bytes"
 	"encoding/binary"
 	"slices"
 	"strings"
@@ -254,28 +253,4 @@ func (s *Session) encode(settings []setting) clientSettings {
 		return clientSettings{}
 	}
 	return unique.Make(string(b))
-}
-
-// adoptSQL returns what brings a server connection that carries the settings
-// from, and maybe another user's, to those of the session.
-func (s *Session) adoptSQL(from clientSettings) string {
-	var b strings.Builder
-	if from != s.state && from != (clientSettings{}) {
-		b.WriteString("RESET ALL; ")
-	}
-	b.WriteString(s.context.LabelSQL())
-	if from == s.state || s.state == (clientSettings{}) {
-		return strings.TrimSuffix(b.String(), "; ")
-	}
-	if s.context.LabelSQL() != "" {
-		b.WriteString("; ")
-	}
-	separator := "SELECT "
-	for rest := []byte(s.state.Value()); len(rest) > 0; separator = ", " {
-		name, after, _ := bytes.Cut(rest, []byte{0})
-		var value []byte
-		value, rest, _ = bytes.Cut(after, []byte{0})
-		b.WriteString(separator + "pg_catalog.set_config(" + tenant.QuoteLiteral(string(name)) + ", " + tenant.QuoteLiteral(string(value)) + ", false)")
-	}
-	return b.String()
 }

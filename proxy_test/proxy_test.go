@@ -134,7 +134,7 @@ func (l *logBuffer) String() string {
 type options struct {
 	role    string // login role; "" is app
 	extra   string // YAML that is added to the configuration
-	mode    string // pool mode; "" is session
+	mode    string // pool mode; "" is session, "shared" is transaction with sharing: shared
 	pool    string // further keys of pool; "" is many server connections
 	sql     string // schema; "" is careless.sql
 	version int
@@ -154,6 +154,9 @@ func start(t testing.TB, o options) *proxy {
 	}
 	if o.pool == "" {
 		o.pool = "max_server_connections: 100, max_per_org: 50"
+	}
+	if o.mode == "shared" {
+		o.mode, o.pool = "transaction", o.pool+", sharing: shared"
 	}
 	p.log = filepath.Join(p.dir, "blocked.jsonl")
 	secretFile := filepath.Join(p.dir, "secret")

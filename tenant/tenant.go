@@ -5,7 +5,8 @@
 // ([Context.Fixed]) go into the startup packet of the server connection, which
 // belongs to that context for life: RESET leads back to them. Those that differ
 // between users of one org ([Context.PerUser]) are set afterwards and again
-// whenever they may have been reset.
+// whenever they may have been reset. Where server connections are shared
+// between orgs ([Options.Shared]), all are of the second kind, the role too.
 package tenant
 
 import (
@@ -27,6 +28,8 @@ type Options struct {
 	Settings map[string]string
 	Role     string            // database role of every session; "" the login role
 	Roles    map[string]string // role claim -> database role; if set, any other claim is refused
+	// Shared: server connections serve many orgs, so nothing is fixed to them.
+	Shared bool
 }
 
 // Claims are what a verified token says.
@@ -46,12 +49,13 @@ type Context struct {
 	// role. Sorted by name.
 	Fixed []Setting
 	// PerUser depends on the user as well, or is too large for a startup
-	// packet. Sorted by name.
+	// packet, or the server connection is shared between orgs; then it
+	// includes the setting role. Sorted by name.
 	PerUser []Setting
 	Key     string // equal for equal Fixed; a hash
 	Label   string // equal for equal PerUser; a hash, "" if there is none
 
-	sql string
+	sql []string
 }
 
 // maxStartupBytes is what Fixed may take of a startup packet, which the server
@@ -134,22 +138,36 @@ func (r *Resolver) Resolve(c Claims) (*Context, error) {
 			return nil, &Error{"a claim holds a NUL"}
 		}
 		size := len(s.Name) + len(s.Value)
-		if perUser(template) || fixed+size > maxStartupBytes {
+		if r.opts.Shared || perUser(template) || fixed+size > maxStartupBytes {
 			ctx.PerUser = append(ctx.PerUser, s)
 			continue
 		}
 		fixed += size
 		ctx.Fixed = append(ctx.Fixed, s)
 	}
-	if ctx.Role != "" {
+	r.complete(ctx)
+	return ctx, nil
+}
+
+// complete adds the role and what follows from the settings.
+func (r *Resolver) complete(ctx *Context) {
+	switch {
+	case r.opts.Shared && ctx.Role == "":
+		ctx.PerUser = append(ctx.PerUser, Setting{"role", "none"}) // the login role
+	case r.opts.Shared:
+		ctx.PerUser = append(ctx.PerUser, Setting{"role", ctx.Role})
+	case ctx.Role != "":
 		ctx.Fixed = append(ctx.Fixed, Setting{"role", ctx.Role})
 	}
-	ctx.Key = hash(append(ctx.Fixed, Setting{"", c.Org}))
+	if r.opts.Shared {
+		ctx.Key = "shared"
+	} else {
+		ctx.Key = hash(append(ctx.Fixed, Setting{"", ctx.Org}))
+	}
 	if len(ctx.PerUser) > 0 {
-		ctx.Label = hash(ctx.PerUser)
+		ctx.Label = hash(append(ctx.PerUser, Setting{"", ctx.Org}))
 		ctx.sql = setSQL(ctx.PerUser)
 	}
-	return ctx, nil
 }
 
 func perUser(template string) bool {
@@ -164,22 +182,16 @@ func hash(settings []Setting) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// LabelSQL returns SET statements for PerUser, "" if there are none. They are
-// utility statements: no search_path can lead them astray.
-func (c *Context) LabelSQL() string { return c.sql }
+// LabelSQL returns a SET statement for each of PerUser. They are utility
+// statements: no search_path can lead them astray.
+func (c *Context) LabelSQL() []string { return c.sql }
 
-func setSQL(settings []Setting) string {
-	var b strings.Builder
-	for i, s := range settings {
-		if i > 0 {
-			b.WriteString("; ")
-		}
-		b.WriteString("SET SESSION ")
-		b.WriteString(quoteName(s.Name))
-		b.WriteString(" = ")
-		b.WriteString(QuoteLiteral(s.Value))
+func setSQL(settings []Setting) []string {
+	var out []string
+	for _, s := range settings {
+		out = append(out, "SET SESSION "+quoteName(s.Name)+" = "+QuoteLiteral(s.Value))
 	}
-	return b.String()
+	return out
 }
 
 // quoteName quotes each part of a dotted name.

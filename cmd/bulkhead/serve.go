@@ -239,6 +239,7 @@ func proxyOptions(c *config.Config, log *slog.Logger) proxy.Options {
 		Loops:  c.Loops,
 		Pool: proxy.PoolOptions{
 			Transaction: c.Pool.Mode == config.PoolTransaction,
+			Shared:      c.Pool.Sharing == config.SharingShared,
 			Max:         c.Pool.MaxServerConnections,
 			MaxPerOrg:   c.Pool.MaxPerOrg,
 			MinIdle:     c.Pool.MinIdle,
@@ -290,6 +291,7 @@ func authOptions(c *config.Config, log *slog.Logger) auth.Options {
 func tenantOptions(c *config.Config) tenant.Options {
 	return tenant.Options{
 		OrgType: string(c.Tenant.OrgType), Settings: c.Tenant.Settings, Role: c.Tenant.Role, Roles: c.Tenant.Roles,
+		Shared: c.Pool.Sharing == config.SharingShared,
 	}
 }
 

@@ -143,7 +143,7 @@ func TestParse_Problems(t *testing.T) {
 			"ranges", minimal + "pool: {max_per_org: 0, min_idle: 41, queue_timeout: -1s}\nlimits: {auth_timeout: 0, max_statement_bytes: 2GB}\n", nil,
 			[]string{"max_per_org: 0 is too small", "min_idle: 41 is more than", "queue_timeout: -1s is negative", "max_statement_bytes: 2147483648 bytes", "auth_timeout: must be more than 0"},
 		},
-		{"unsupported", minimal + "pool: {sharing: shared}\ntenant: {signing_key_file: k}\n", nil, []string{"pool.sharing: shared is not supported", "signed tenant context is not supported"}},
+		{"unsupported", minimal + "tenant: {signing_key_file: k}\n", nil, []string{"signed tenant context is not supported"}},
 		{"environment", minimal, []string{"BULKHEAD_POOL_MODE=sesion", "BULKHEAD_POLICY_MOED=observe", "BULKHEAD_LIMITS_AUTH_TIMEOUT=5"}, []string{
 			`BULKHEAD_POOL_MODE: pool.mode: unknown value "sesion"; did you mean session?`, "BULKHEAD_LIMITS_AUTH_TIMEOUT: ",
 			"BULKHEAD_POLICY_MOED: no key of the configuration has this variable; did you mean BULKHEAD_POLICY_MODE?",
