@@ -79,7 +79,7 @@ func (s *Session) serverNeeded(st *step) bool {
 		s.wait = waitReplies
 		return false
 	}
-	return true
+	return !s.renewSignature(st)
 }
 
 // boundary checks the identity where a transaction may begin.
@@ -127,7 +127,7 @@ func (s *Session) textMessage(st *step, b []byte, size int) int {
 		return 0 // it waits
 	}
 	d := ins.ForOrg(s.engine, s.context.Org)
-	if ins.ResetsInside && s.env.opts.Pool.Shared && d.Action != policy.Block {
+	if ins.ResetsInside && (s.env.opts.Pool.Shared || s.env.opts.Signing.enabled()) && d.Action != policy.Block {
 		return s.refuseMalformed(st, msg, errResetInside)
 	}
 	if d.Action != policy.Block && !s.serverNeeded(st) {

@@ -65,7 +65,7 @@ func (s *Server) connect(ctx context.Context, w *waiter) (*login, error) {
 		}
 		cfg.Password = password
 	}
-	return dialServer(ctx, cfg, w.key)
+	return dialServer(ctx, cfg, w.key, s.opts.Signing.enabled())
 }
 
 // safeReading are settings under which the server reads a text as the guard
@@ -75,7 +75,7 @@ var safeReading = map[string]string{
 	"standard_conforming_strings": "on",
 }
 
-func dialServer(ctx context.Context, cfg *pgconn.Config, key poolKey) (*login, error) {
+func dialServer(ctx context.Context, cfg *pgconn.Config, key poolKey, signed bool) (*login, error) {
 	var socket *loop.Socket
 	dial := cfg.DialFunc
 	cfg.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
@@ -100,6 +100,13 @@ func dialServer(ctx context.Context, cfg *pgconn.Config, key poolKey) (*login, e
 	if err != nil {
 		return nil, err
 	}
+	var backend string
+	if signed {
+		if backend, err = backendOf(ctx, pc); err != nil {
+			pc.Close(ctx)
+			return nil, err
+		}
+	}
 	hc, err := pc.Hijack()
 	if err != nil {
 		return nil, err
@@ -112,12 +119,13 @@ func dialServer(ctx context.Context, cfg *pgconn.Config, key poolKey) (*login, e
 		socket.SetTLS(tc)
 	}
 	sc := &serverConn{
-		key:    key,
-		pid:    hc.PID,
-		secret: hc.SecretKey,
-		params: hc.ParameterStatuses,
-		tx:     txIdle,
-		cancel: cancelOver(hc),
+		key:     key,
+		pid:     hc.PID,
+		secret:  hc.SecretKey,
+		params:  hc.ParameterStatuses,
+		tx:      txIdle,
+		cancel:  cancelOver(hc),
+		backend: backend,
 	}
 	for name, value := range sc.params {
 		if err := sc.setParameter(name, value); err != nil {

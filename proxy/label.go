@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/pgbulkhead/bulkhead/parser"
 	"github.com/pgbulkhead/bulkhead/policy"
@@ -29,10 +30,10 @@ const labelUnknown = "?"
 
 // labelStatements returns what brings the server connection to the session's
 // label and to what its client has SET; nothing if it carries both.
-func (s *Session) labelStatements() (sql []string) {
+func (s *Session) labelStatements(now time.Time) (sql []string) {
 	sc := s.sc
 	moved := sc.org != "" && sc.org != s.context.Org
-	if sc.label == s.context.Label && sc.state == s.state && !moved {
+	if sc.label == s.context.Label && sc.state == s.state && !moved && !s.signatureDue(now) {
 		return nil
 	}
 	from := sc.state
@@ -46,7 +47,8 @@ func (s *Session) labelStatements() (sql []string) {
 	if from != s.state && from != (clientSettings{}) {
 		sql = append(sql, "RESET ALL")
 	}
-	sql = append(sql, s.context.LabelSQL()...)
+	s.sign(now)
+	sql = append(sql, s.labelSQL()...)
 	if from != s.state && s.state != (clientSettings{}) {
 		sql = append(sql, stateSettingSQL(s.state))
 	}
@@ -71,7 +73,7 @@ func stateSettingSQL(state clientSettings) string {
 // the client's message may follow at once; else the session waits. It reports
 // whether there was anything to do.
 func (s *Session) putLabel(st *step, ahead bool) bool {
-	sql := s.labelStatements()
+	sql := s.labelStatements(st.now)
 	if len(sql) == 0 {
 		return false
 	}
@@ -133,7 +135,7 @@ func (s *Session) awaitLabel(st *step) {
 // has been carried out. In a transaction it belongs to that: if it is rolled
 // back, so is the loss of the label.
 func (s *Session) relabelNow(st *step) {
-	sql := s.context.LabelSQL()
+	sql := s.labelSQL()
 	if s.sc.tx == txIdle {
 		sql = slices.Concat([]string{"BEGIN"}, sql, []string{"COMMIT"})
 	}
@@ -146,7 +148,7 @@ func (s *Session) relabelNow(st *step) {
 // itself; then so must the label. The client goes on to use its unnamed
 // statement and portal, so the label has names of its own.
 func (s *Session) relabelBehind(st *step, ins *policy.Inspection) {
-	sql := s.context.LabelSQL()
+	sql := s.labelSQL()
 	if ins.Effects.Has(parser.EffectDiscardAll) {
 		sql = slices.Concat([]string{"BEGIN"}, sql, []string{"COMMIT"})
 	}

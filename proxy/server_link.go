@@ -193,7 +193,7 @@ func (l *serverLink) cancelled() {
 // returns to the settings of the startup packet, so to the tenant's.
 func (l *serverLink) clean() {
 	l.state.set(linkCleaning)
-	l.sc.org, l.sc.label, l.sc.state = "", "", clientSettings{}
+	l.sc.org, l.sc.label, l.sc.state, l.sc.signature = "", "", clientSettings{}, signature{}
 	l.sc.known.clear()
 	l.sc.unsynced = false
 	var b []byte

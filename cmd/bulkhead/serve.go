@@ -61,6 +61,7 @@ type service struct {
 	telemetry *telemetry.Telemetry
 	verifier  *auth.Verifier
 	blocked   *blocklog.Writer
+	signing   *tenant.KeyFile // nil: the tenant context is not signed
 	catalogs  *catalogs
 	proxy     *proxy.Server
 }
@@ -120,6 +121,9 @@ func (s *service) build(ctx context.Context) error {
 	if err := s.addTLS(&o); err != nil {
 		return &exitError{code: exitUsage, err: err}
 	}
+	if err := s.addSigning(&o); err != nil {
+		return &exitError{code: exitUsage, err: err}
+	}
 	if s.cfg.Auth.TokenFile != "" {
 		if o.TokenSource, err = auth.NewTokenSource(string(s.cfg.Auth.TokenFile), int(s.cfg.Auth.MaxTokenBytes)); err != nil {
 			return &exitError{code: exitUsage, err: err}
@@ -158,6 +162,9 @@ func (s *service) run(ctx context.Context) error {
 	g.Go(s.proxy.Run)
 	g.Go(func() error { s.verifier.Run(serving); return nil })
 	g.Go(func() error { s.catalogs.watch(serving); return nil })
+	if s.signing != nil {
+		g.Go(func() error { s.signing.Watch(serving); return nil })
+	}
 	if s.cfg.Admin.Listen != "" {
 		g.Go(func() error { return console.Serve(serving, s.consoleOptions()) })
 	}
@@ -233,6 +240,18 @@ func (s *service) addTLS(o *proxy.Options) error {
 	return err
 }
 
+// addSigning turns the signed tenant context on, if there is a key for it.
+func (s *service) addSigning(o *proxy.Options) (err error) {
+	if s.cfg.Tenant.SigningKeyFile == "" {
+		return nil
+	}
+	if s.signing, err = tenant.OpenKeyFile(string(s.cfg.Tenant.SigningKeyFile), s.log); err != nil {
+		return err
+	}
+	o.Signing.Key = s.signing.Key
+	return nil
+}
+
 func proxyOptions(c *config.Config, log *slog.Logger) proxy.Options {
 	return proxy.Options{
 		Listen: c.Listen,
@@ -291,7 +310,7 @@ func authOptions(c *config.Config, log *slog.Logger) auth.Options {
 func tenantOptions(c *config.Config) tenant.Options {
 	return tenant.Options{
 		OrgType: string(c.Tenant.OrgType), Settings: c.Tenant.Settings, Role: c.Tenant.Role, Roles: c.Tenant.Roles,
-		Shared: c.Pool.Sharing == config.SharingShared,
+		Shared: c.Pool.Sharing == config.SharingShared, Signed: c.Tenant.ContextMode() == config.ContextSigned,
 	}
 }
 
