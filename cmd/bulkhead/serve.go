@@ -107,6 +107,9 @@ func (s *service) build(ctx context.Context) error {
 	if err := s.catalogs.judge(ctx); err != nil {
 		return err
 	}
+	if err := s.openSigningKey(ctx); err != nil {
+		return err
+	}
 	engines, err := s.catalogs.engines(ctx, resolver.Names())
 	if err != nil {
 		return err
@@ -121,8 +124,8 @@ func (s *service) build(ctx context.Context) error {
 	if err := s.addTLS(&o); err != nil {
 		return &exitError{code: exitUsage, err: err}
 	}
-	if err := s.addSigning(&o); err != nil {
-		return &exitError{code: exitUsage, err: err}
+	if s.signing != nil {
+		o.Signing.Key = s.signing.Key
 	}
 	if s.cfg.Auth.TokenFile != "" {
 		if o.TokenSource, err = auth.NewTokenSource(string(s.cfg.Auth.TokenFile), int(s.cfg.Auth.MaxTokenBytes)); err != nil {
@@ -240,16 +243,16 @@ func (s *service) addTLS(o *proxy.Options) error {
 	return err
 }
 
-// addSigning turns the signed tenant context on, if there is a key for it.
-func (s *service) addSigning(o *proxy.Options) (err error) {
+// openSigningKey reads the key of the signed tenant context, if there is one,
+// and proves that the database accepts what it signs.
+func (s *service) openSigningKey(ctx context.Context) (err error) {
 	if s.cfg.Tenant.SigningKeyFile == "" {
 		return nil
 	}
 	if s.signing, err = tenant.OpenKeyFile(string(s.cfg.Tenant.SigningKeyFile), s.log); err != nil {
-		return err
+		return &exitError{code: exitUsage, err: err}
 	}
-	o.Signing.Key = s.signing.Key
-	return nil
+	return s.catalogs.judgeContext(ctx, s.signing.Key())
 }
 
 func proxyOptions(c *config.Config, log *slog.Logger) proxy.Options {
