@@ -54,6 +54,21 @@ func TestSealed_Accepts(t *testing.T) {
 				}
 			}
 		}
+		// Each checkout returns the challenge of the next.
+		n := challenge(t, c)
+		for i := range 6 {
+			o := []string{orgA, orgB}[i%2]
+			used := k.SignCheckout(in.database, n, o, claimsA, time.Now().Add(time.Minute))
+			if err := c.QueryRow(t.Context(), "select bulkhead.enter($1, $2, $3)", o, claimsA, used).Scan(&n); err != nil || org(t, c) != o {
+				t.Fatalf("checkout %d: %v", i, err)
+			}
+			if got := enter(t, c, o, claimsA, used); got != "42501" {
+				t.Fatalf("a signature counts twice: %q", got)
+			}
+			if got := org(t, c); got != o {
+				t.Fatalf("after a failed checkout: got %s", got)
+			}
+		}
 		if _, err := c.Exec(t.Context(), "reset all"); err != nil {
 			t.Fatal(err)
 		}
