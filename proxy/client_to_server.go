@@ -130,6 +130,9 @@ func (s *Session) textMessage(st *step, b []byte, size int) int {
 	if ins.ResetsInside && (s.env.opts.Pool.Shared || s.env.opts.Signing.enabled()) && d.Action != policy.Block {
 		return s.refuseMalformed(st, msg, errResetInside)
 	}
+	if extended && d.Action != policy.Block && s.losesChallenge(ins) {
+		return s.refuseMalformed(st, msg, errDiscardSealed)
+	}
 	if d.Action != policy.Block && !s.serverNeeded(st) {
 		s.inspected = ins
 		return 0
@@ -193,6 +196,9 @@ func (s *Session) sendQuery(st *step, msg, text []byte, ins *policy.Inspection) 
 	s.send(st, msg, o)
 	if s.settles(ins) {
 		s.wait = waitSettled
+	}
+	if s.losesChallenge(ins) {
+		s.sc.challenge = 0
 	}
 	if s.resetsLabel(ins) {
 		s.relabel, s.wait = true, waitReset

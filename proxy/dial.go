@@ -65,7 +65,7 @@ func (s *Server) connect(ctx context.Context, w *waiter) (*login, error) {
 		}
 		cfg.Password = password
 	}
-	return dialServer(ctx, cfg, w.key, s.opts.Signing.enabled())
+	return dialServer(ctx, cfg, w.key, &s.opts.Signing)
 }
 
 // safeReading are settings under which the server reads a text as the guard
@@ -75,7 +75,7 @@ var safeReading = map[string]string{
 	"standard_conforming_strings": "on",
 }
 
-func dialServer(ctx context.Context, cfg *pgconn.Config, key poolKey, signed bool) (*login, error) {
+func dialServer(ctx context.Context, cfg *pgconn.Config, key poolKey, signing *SigningOptions) (*login, error) {
 	var socket *loop.Socket
 	dial := cfg.DialFunc
 	cfg.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
@@ -101,11 +101,16 @@ func dialServer(ctx context.Context, cfg *pgconn.Config, key poolKey, signed boo
 		return nil, err
 	}
 	var backend string
-	if signed {
-		if backend, err = backendOf(ctx, pc); err != nil {
-			pc.Close(ctx)
-			return nil, err
-		}
+	var challenge int64
+	switch {
+	case signing.Sealed:
+		challenge, err = challengeOf(ctx, pc)
+	case signing.enabled():
+		backend, err = backendOf(ctx, pc)
+	}
+	if err != nil {
+		pc.Close(ctx)
+		return nil, err
 	}
 	hc, err := pc.Hijack()
 	if err != nil {
@@ -119,13 +124,14 @@ func dialServer(ctx context.Context, cfg *pgconn.Config, key poolKey, signed boo
 		socket.SetTLS(tc)
 	}
 	sc := &serverConn{
-		key:     key,
-		pid:     hc.PID,
-		secret:  hc.SecretKey,
-		params:  hc.ParameterStatuses,
-		tx:      txIdle,
-		cancel:  cancelOver(hc),
-		backend: backend,
+		key:       key,
+		pid:       hc.PID,
+		secret:    hc.SecretKey,
+		params:    hc.ParameterStatuses,
+		tx:        txIdle,
+		cancel:    cancelOver(hc),
+		backend:   backend,
+		challenge: challenge,
 	}
 	for name, value := range sc.params {
 		if err := sc.setParameter(name, value); err != nil {

@@ -137,6 +137,11 @@ var (
 		message: "a statement behind a reset of the session is not supported in one message with it",
 		hint:    "Send RESET ALL, DISCARD ALL and the like as the last statement of a message: the proxy sets the tenant context again before the next.",
 	}
+	errDiscardSealed = clientError{
+		severity: severityError, code: "0A000",
+		message: "DISCARD in the extended protocol is not supported with a sealed tenant context",
+		hint:    "Send it as a simple Query: the proxy proves the tenant context again before the next message.",
+	}
 	errMessageFormat = clientError{severity: severityError, code: "08P01", message: "invalid message format"}
 	errBindTooLarge  = clientError{
 		severity: severityError, code: "54000",

@@ -43,12 +43,15 @@ func (s *Session) labelStatements(now time.Time) (sql []string) {
 		sql = append(sql, "DISCARD ALL")
 		from = clientSettings{}
 	}
-	sql = append(sql, "BEGIN")
+	sql = append(sql, s.beginSQL()...)
 	if from != s.state && from != (clientSettings{}) {
 		sql = append(sql, "RESET ALL")
 	}
 	s.sign(now)
 	sql = append(sql, s.labelSQL()...)
+	if s.env.opts.Signing.Sealed {
+		sql = append(sql, s.enterSQL(now))
+	}
 	if from != s.state && s.state != (clientSettings{}) {
 		sql = append(sql, stateSettingSQL(s.state))
 	}
@@ -73,6 +76,10 @@ func stateSettingSQL(state clientSettings) string {
 // the client's message may follow at once; else the session waits. It reports
 // whether there was anything to do.
 func (s *Session) putLabel(st *step, ahead bool) bool {
+	if moved := s.sc.org != "" && s.sc.org != s.context.Org; s.env.opts.Signing.Sealed && (moved || s.sc.challenge == 0) {
+		s.askChallenge(st, moved)
+		return true
+	}
 	sql := s.labelStatements(st.now)
 	if len(sql) == 0 {
 		return false
@@ -81,7 +88,7 @@ func (s *Session) putLabel(st *step, ahead bool) bool {
 		s.sc.known.clear()
 	}
 	s.sc.org, s.sc.label, s.sc.state = s.context.Org, s.context.Label, s.state
-	s.sendLabel(st, sql)
+	s.sendLabel(st, sql, s.env.opts.Signing.Sealed)
 	if ahead {
 		return true
 	}
@@ -90,14 +97,15 @@ func (s *Session) putLabel(st *step, ahead bool) bool {
 }
 
 // sendLabel sends statements without a Sync behind them; the label is
-// confirmed when the server has carried out the last.
-func (s *Session) sendLabel(st *step, sql []string) {
+// confirmed when the server has carried out the last. With challenge, their
+// first row is one.
+func (s *Session) sendLabel(st *step, sql []string, challenge bool) {
 	out := st.toServer.grow()
 	for _, text := range sql {
 		out = appendStatement(out, "", text)
 	}
 	st.toServer.add(out)
-	s.sc.owed.push(owed{kind: owedLabel, own: true, confirms: 'C', left: len(sql), start: st.now.UnixNano()})
+	s.sc.owed.push(owed{kind: owedLabel, own: true, challenge: challenge, confirms: 'C', left: len(sql), start: st.now.UnixNano()})
 	s.sc.known.unnamed = unnamedID{}
 }
 
@@ -135,11 +143,17 @@ func (s *Session) awaitLabel(st *step) {
 // has been carried out. In a transaction it belongs to that: if it is rolled
 // back, so is the loss of the label.
 func (s *Session) relabelNow(st *step) {
+	if s.env.opts.Signing.Sealed && s.sc.challenge == 0 {
+		if s.sc.tx == txIdle {
+			s.askChallenge(st, false)
+		}
+		return // else at the end of the transaction (renewSignature)
+	}
 	sql := s.labelSQL()
 	if s.sc.tx == txIdle {
 		sql = slices.Concat([]string{"BEGIN"}, sql, []string{"COMMIT"})
 	}
-	s.sendLabel(st, sql)
+	s.sendLabel(st, sql, false)
 	s.awaitLabel(st)
 }
 
@@ -186,7 +200,7 @@ func (s *Session) resetsLabel(ins *policy.Inspection) bool {
 	if ins.Effects.Has(parser.EffectResetAll | parser.EffectDiscardAll) {
 		return true
 	}
-	if s.env.opts.Pool.Shared && ins.Effects.Has(parser.EffectRole|parser.EffectUnknown) {
+	if s.env.opts.Pool.Shared && ins.Effects.Has(parser.EffectRole|parser.EffectUnknown) || s.losesChallenge(ins) {
 		return true
 	}
 	if !ins.Effects.Has(parser.EffectReset) {

@@ -36,6 +36,7 @@ type serverConn struct {
 	org       string            // that it has last served; "" none since it was logged in or cleaned
 	label     string            // of the settings that it was given after login; "" none
 	signature signature         // that it carries
+	challenge int64             // of the sealed tenant context, that the next label answers; 0 none
 	state     clientSettings    // the client's settings that it carries
 	known     serverStatements  // what is prepared on it, in transaction pooling
 	owed      pipeline

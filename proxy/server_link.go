@@ -203,6 +203,11 @@ func (l *serverLink) clean() {
 	}
 	b = message(b, 'Q', "DISCARD ALL")
 	l.sc.owed.push(owed{kind: owedQuery, own: true})
+	if l.srv.opts.Signing.Sealed {
+		l.sc.challenge = 0
+		b = message(b, 'Q', challengeSQL)
+		l.sc.owed.push(owed{kind: owedQuery, own: true, challenge: true})
+	}
 	l.conn.Write(b)
 	l.timer = l.loop.NewTimer(func() {
 		if l.state.get() == linkCleaning {

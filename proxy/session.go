@@ -76,6 +76,7 @@ type Session struct {
 	statements
 	sessionState
 	relabel bool // the per-user settings may have been reset
+	sealing bool // a challenge was asked for, and the label follows when it has come
 
 	sc     *serverConn
 	reason endReason

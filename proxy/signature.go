@@ -26,9 +26,16 @@ type SigningOptions struct {
 	// connection lives, an hour at most. It is made anew at the first
 	// transaction boundary in the second half of that time.
 	TTL time.Duration
+	// Sealed: the database asks for the signature once, as the answer to a
+	// challenge (seal.go).
+	Sealed bool
 }
 
+// enabled reports whether the database asks for signatures in any form.
 func (o *SigningOptions) enabled() bool { return o.Key != nil }
+
+// standing reports whether a signature stands in a setting all the time.
+func (o *SigningOptions) standing() bool { return o.Key != nil && !o.Sealed }
 
 // maxSignatureTTL bounds the life of a signature where server connections have
 // none, or a long one.
@@ -60,8 +67,8 @@ type signature struct {
 // old.
 func (s *Session) signatureDue(now time.Time) bool {
 	o := &s.env.opts.Signing
-	if !o.enabled() {
-		return false
+	if !o.standing() {
+		return o.Sealed && s.sc.challenge == 0
 	}
 	have := &s.sc.signature
 	return have.key != o.Key() || have.label != s.context.Label || !now.Before(have.renew)
@@ -73,7 +80,7 @@ func (s *Session) signatureDue(now time.Time) bool {
 // back what was set before it.
 func (s *Session) labelSQL() []string {
 	sql := s.context.LabelSQL()
-	if !s.env.opts.Signing.enabled() {
+	if !s.env.opts.Signing.standing() {
 		return sql
 	}
 	return append(sql[:len(sql):len(sql)], tenant.SetSQL(s.sc.signature.setting))
@@ -81,10 +88,10 @@ func (s *Session) labelSQL() []string {
 
 // sign makes a signature for the server connection if one is due.
 func (s *Session) sign(now time.Time) {
-	if !s.signatureDue(now) {
+	o := &s.env.opts.Signing
+	if !o.standing() || !s.signatureDue(now) {
 		return
 	}
-	o := &s.env.opts.Signing
 	key := o.Key()
 	s.sc.signature = signature{
 		setting: s.context.Sign(key, s.sc.backend, now.Add(o.TTL)),
@@ -103,20 +110,27 @@ func (s *Session) renewSignature(st *step) bool {
 }
 
 // errNotSigned says that the database lacks what signing needs.
-var errNotSigned = errors.New("the database does not know the signed tenant context: run bulkhead harden with the context signed, " +
-	"and let the login role, and the roles of tenant.role and tenant.roles, call bulkhead.backend()")
+var errNotSigned = errors.New("the database does not know the tenant context of tenant.context: run bulkhead harden with it, " +
+	"with the login role and the roles of tenant.role and tenant.roles among those of the application")
 
 // backendOf asks a new server connection what a signature is bound to.
 func backendOf(ctx context.Context, c *pgconn.PgConn) (string, error) {
-	results, err := c.Exec(ctx, "SELECT bulkhead.backend()").ReadAll()
+	return askLogin(ctx, c, "SELECT bulkhead.backend()")
+}
+
+// askLogin returns the one value that the statements return.
+func askLogin(ctx context.Context, c *pgconn.PgConn, sql string) (string, error) {
+	results, err := c.Exec(ctx, sql).ReadAll()
 	if pg := new(pgconn.PgError); errors.As(err, &pg) {
 		return "", fmt.Errorf("%w (SQLSTATE %s)", errNotSigned, pg.Code)
 	}
 	if err != nil {
-		return "", fmt.Errorf("ask for the backend: %w", err)
+		return "", fmt.Errorf("ask what a signature is bound to: %w", err)
 	}
-	if len(results) != 1 || len(results[0].Rows) != 1 || len(results[0].Rows[0][0]) == 0 {
-		return "", fmt.Errorf("%w (no row)", errNotSigned)
+	for _, r := range results {
+		if len(r.Rows) == 1 && len(r.Rows[0]) == 1 && len(r.Rows[0][0]) > 0 {
+			return string(r.Rows[0][0]), nil
+		}
 	}
-	return string(results[0].Rows[0][0]), nil
+	return "", fmt.Errorf("%w (no row)", errNotSigned)
 }

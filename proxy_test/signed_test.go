@@ -70,9 +70,21 @@ func contextSQL(t testing.TB, pg *pgtest.Server, mode dbcontext.Mode, roles ...s
 // table accounts trusts nothing else.
 func startSigned(t testing.TB, o options) (p *proxy, key string) {
 	t.Helper()
+	return startContext(t, o, dbcontext.Signed)
+}
+
+// startContext is startSigned for a mode, and a role that sessions take.
+func startContext(t testing.TB, o options, mode dbcontext.Mode, role ...string) (p *proxy, key string) {
+	t.Helper()
 	key = keyFile(t, 1, 0xa7)
-	o.sql = readFile(t, "testdata/careless.sql") + contextSQL(t, pgtest.Shared(t, o.version), dbcontext.Signed, "app") + floor
-	o.extra += "\ntenant: {signing_key_file: " + key + "}"
+	o.sql = readFile(t, "testdata/careless.sql")
+	o.extra += "\ntenant: {context: " + string(mode) + ", signing_key_file: " + key
+	if len(role) > 0 {
+		o.sql += tenantRole
+		o.extra += ", role: " + role[0]
+	}
+	o.sql += contextSQL(t, pgtest.Shared(t, o.version), mode, append(role, "app")...) + floor
+	o.extra += "}"
 	return start(t, o), key
 }
 

@@ -33,6 +33,9 @@ type Options struct {
 	// Signed: the database believes the org and the claims only with a
 	// signature for the one server connection (signature.go).
 	Signed bool
+	// Sealed: the database believes them once they were proven by the answer
+	// to a challenge, so both are set after the login.
+	Sealed bool
 }
 
 // Claims are what a verified token says.
@@ -119,7 +122,7 @@ func NewResolver(o Options) (*Resolver, error) {
 	if o.Role != "" && len(o.Roles) > 0 {
 		errs = append(errs, errors.New("tenant.role and tenant.roles cannot both be set"))
 	}
-	if len(o.Settings) == 0 && o.Role == "" && len(o.Roles) == 0 && !o.Signed {
+	if len(o.Settings) == 0 && o.Role == "" && len(o.Roles) == 0 && !o.Signed && !o.Sealed {
 		errs = append(errs, errors.New("tenant: neither settings nor roles: nothing would tell PostgreSQL the tenant"))
 	}
 	return r, errors.Join(errs...)
@@ -154,7 +157,8 @@ func (r *Resolver) Resolve(c Claims) (*Context, error) {
 			return nil, &Error{"a claim holds a NUL"}
 		}
 		size := len(s.Name) + len(s.Value)
-		if r.opts.Shared || perUser(template) || fixed+size > maxStartupBytes {
+		proven := r.opts.Sealed && (name == OrgSetting || name == ClaimsSetting)
+		if r.opts.Shared || proven || perUser(template) || fixed+size > maxStartupBytes {
 			ctx.PerUser = append(ctx.PerUser, s)
 			continue
 		}

@@ -50,25 +50,64 @@ func (c *catalogs) probeContext(ctx context.Context, database, role string, key 
 			return fmt.Errorf("act as %s: %w", role, err)
 		}
 	}
-	var backend string
-	if err := conn.QueryRow(ctx, "SELECT bulkhead.backend()", pgx.QueryExecModeExec).Scan(&backend); err != nil {
-		return contextFinding(err, "the database has no signed tenant context",
-			"run bulkhead harden with the context signed, with the login role and the roles of tenant.role and tenant.roles among the application's")
+	mode := c.cfg.Tenant.ContextMode()
+	probe := probeSigned
+	if mode == config.ContextSealed {
+		probe = probeSealed
 	}
-	org := probeOrg(c.cfg.Tenant.OrgType)
-	good := key.SignBackend(backend, org, "", time.Now().Add(time.Minute))
-	if err := become(ctx, conn, org, good); err != nil {
+	become, err := probe(ctx, conn, database, probeOrg(c.cfg.Tenant.OrgType), key)
+	if err != nil {
+		return contextFinding(err, fmt.Sprintf("the database has no %s tenant context", mode), fmt.Sprintf(
+			"run bulkhead harden with the context %s, with the login role and the roles of tenant.role and tenant.roles among the application's", mode))
+	}
+	if err := become(true); err != nil {
 		return contextFinding(err, fmt.Sprintf("the database does not accept what key %d signs", key.ID()),
 			"bulkhead key list shows the keys that it knows; compare the clocks of both hosts, and tenant.org_type with the type of the tenant's key")
 	}
-	if err := become(ctx, conn, org, good[:len(good)-1]+"x"); err == nil {
-		return &exitError{code: exitFindings, err: errors.New("the database believes a tenant context whose signature is wrong; run bulkhead harden with the context signed")}
+	if err := become(false); err == nil {
+		return &exitError{code: exitFindings, err: fmt.Errorf(
+			"the database believes a tenant context whose signature is wrong; run bulkhead harden with the context %s", mode)}
 	}
 	return nil
 }
 
-// become sets a context and asks the database for its org.
-func become(ctx context.Context, conn *pgx.Conn, org, signature string) error {
+// probeSigned asks what a signature is bound to, and returns what becomes the
+// org with a signature that is right or wrong.
+func probeSigned(ctx context.Context, conn *pgx.Conn, _, org string, key *tenant.Key) (func(right bool) error, error) {
+	var backend string
+	if err := conn.QueryRow(ctx, "SELECT bulkhead.backend()", pgx.QueryExecModeExec).Scan(&backend); err != nil {
+		return nil, err
+	}
+	return func(right bool) error {
+		signed := org
+		if !right {
+			signed += "x"
+		}
+		return setContext(ctx, conn, org, key.SignBackend(backend, signed, "", time.Now().Add(time.Minute)))
+	}, nil
+}
+
+// probeSealed is probeSigned for the sealed context.
+func probeSealed(ctx context.Context, conn *pgx.Conn, database, org string, key *tenant.Key) (func(right bool) error, error) {
+	var challenge int64
+	if err := conn.QueryRow(ctx, "SELECT bulkhead.challenge()", pgx.QueryExecModeExec).Scan(&challenge); err != nil {
+		return nil, err
+	}
+	return func(right bool) error {
+		if right {
+			signature := key.SignCheckout(database, challenge, org, "", time.Now().Add(time.Minute))
+			if _, err := conn.Exec(ctx, "SELECT bulkhead.enter($1, '', $2)", pgx.QueryExecModeExec, org, signature); err != nil {
+				return err
+			}
+		} else if err := conn.QueryRow(ctx, "SELECT bulkhead.challenge()", pgx.QueryExecModeExec).Scan(&challenge); err != nil {
+			return err // what was sealed is gone with that
+		}
+		return setContext(ctx, conn, org, "")
+	}, nil
+}
+
+// setContext sets a context and asks the database for its org.
+func setContext(ctx context.Context, conn *pgx.Conn, org, signature string) error {
 	_, err := conn.Exec(ctx, "SELECT pg_catalog.set_config($1, $2, false), pg_catalog.set_config($3, '', false), pg_catalog.set_config($4, $5, false)",
 		pgx.QueryExecModeExec, tenant.OrgSetting, org, tenant.ClaimsSetting, tenant.SignatureSetting, signature)
 	if err != nil {

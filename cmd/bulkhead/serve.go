@@ -125,7 +125,7 @@ func (s *service) build(ctx context.Context) error {
 		return &exitError{code: exitUsage, err: err}
 	}
 	if s.signing != nil {
-		o.Signing.Key = s.signing.Key
+		o.Signing.Key, o.Signing.Sealed = s.signing.Key, s.cfg.Tenant.ContextMode() == config.ContextSealed
 	}
 	if s.cfg.Auth.TokenFile != "" {
 		if o.TokenSource, err = auth.NewTokenSource(string(s.cfg.Auth.TokenFile), int(s.cfg.Auth.MaxTokenBytes)); err != nil {
@@ -313,7 +313,7 @@ func authOptions(c *config.Config, log *slog.Logger) auth.Options {
 func tenantOptions(c *config.Config) tenant.Options {
 	return tenant.Options{
 		OrgType: string(c.Tenant.OrgType), Settings: c.Tenant.Settings, Role: c.Tenant.Role, Roles: c.Tenant.Roles,
-		Shared: c.Pool.Sharing == config.SharingShared, Signed: c.Tenant.ContextMode() == config.ContextSigned,
+		Shared: c.Pool.Sharing == config.SharingShared, Signed: c.Tenant.ContextMode() == config.ContextSigned, Sealed: c.Tenant.ContextMode() == config.ContextSealed,
 	}
 }
 
