@@ -76,6 +76,9 @@ func (s *Session) serverBorrowed(st *step, sc *serverConn, e *clientError) {
 		return
 	case !waiting:
 		return
+	case e != nil && s.phase == phaseRelay && e != &errTooManyOrgClients:
+		s.unserved(st, e)
+		return
 	case e != nil:
 		s.end(st, endServerFault, e)
 		return

@@ -175,6 +175,8 @@ func (c *clientLink) carryOut(r request) {
 		})
 	case borrowServer:
 		c.borrow()
+	case stopWaiting:
+		c.stopWaiting()
 	case returnServer:
 		r.sc.link.giveBack(false)
 	case returnClean:

@@ -143,6 +143,9 @@ func (s *Session) textMessage(st *step, b []byte, size int) int {
 	if d.Action == policy.Block {
 		return s.refuse(st, msg, &d)
 	}
+	if d.Action == policy.Observe {
+		s.keepObserved(&d)
+	}
 	if extended {
 		s.sendParse(st, msg, name, text, ins)
 	} else {

@@ -202,21 +202,45 @@ func (s *Server) dial(w *waiter) {
 	s.dialing.Add(1)
 	go func() {
 		defer s.dialing.Done()
-		s.dialers <- struct{}{}
-		defer func() { <-s.dialers }()
-		ctx, stop := context.WithTimeout(s.ctx, s.loginTimeout())
-		defer stop()
-		in, err := s.connect(ctx, w)
+		in, err := s.login(w)
 		c := w.client
 		if err != nil {
-			s.metrics.loginFailed()
-			s.pool.lost(w.key.org)
 			e := s.loginError(err)
-			c.later(func(st *step) { c.sess.serverBorrowed(st, nil, e) })
+			for _, other := range s.pool.failed(w, !s.clientsAffair(err)) {
+				other.client.later(func(st *step) { other.client.sess.serverBorrowed(st, nil, e) })
+			}
 			return
 		}
 		c.loop.Post(func() { s.adopt(in, c) })
 	}()
+}
+
+// login logs in, as soon as that makes sense, and a bounded number at a time.
+func (s *Server) login(w *waiter) (*login, error) {
+	if err := s.gate.enter(s.ctx); err != nil {
+		return nil, err
+	}
+	s.dialers <- struct{}{}
+	defer func() { <-s.dialers }()
+	ctx, stop := context.WithTimeout(s.ctx, s.loginTimeout())
+	defer stop()
+	in, err := s.connect(ctx, w)
+	if err != nil {
+		s.metrics.loginFailed()
+	}
+	if s.clientsAffair(err) {
+		s.gate.leave(nil) // the server answers
+	} else {
+		s.gate.leave(err)
+	}
+	return in, err
+}
+
+// clientsAffair reports whether a login has failed for a reason that other
+// clients have nothing to do with: a startup parameter or the database.
+func (s *Server) clientsAffair(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && slices.Contains(passedOn[:clientsOwn], pg.Code)
 }
 
 const defaultLoginTimeout = 15 * time.Second
@@ -238,12 +262,14 @@ func (s *Server) adopt(in *login, c *clientLink) {
 	conn, err := c.loop.Adopt(in.socket, l)
 	if err != nil {
 		in.socket.Close()
+		s.pool.made()
 		s.pool.lost(in.sc.key.org)
 		s.log.Error("server connection cannot be used", "error", err)
 		c.later(func(st *step) { c.sess.serverBorrowed(st, nil, &errServerDown) })
 		return
 	}
 	l.conn = conn
+	s.pool.made()
 	s.watch(l)
 	l.lent(c)
 }
@@ -256,6 +282,9 @@ var passedOn = []string{
 	"22023", "22P02", "42704", "3D000", "55000", // a parameter, the database
 	"53300", "57P01", "57P02", "57P03", // the server's state
 }
+
+// clientsOwn is how many of passedOn are about a parameter or the database.
+const clientsOwn = 5
 
 // loginError is what the client is told of a failed login.
 func (s *Server) loginError(err error) *clientError {

@@ -33,6 +33,7 @@ type pool struct {
 	mu     sync.Mutex
 	total  int // server connections that exist or are being made
 	idle   int // of these, idle ones
+	making int // of these, those being made
 	orgs   map[string]*orgPool
 	queue  []*orgPool // orgs with waiters, the next to be served first
 	common orgPool    // holds the idle connections where they are shared
@@ -217,6 +218,7 @@ func (p *pool) serveOne(o *orgPool, out *outcome) bool {
 	}
 	o.waiters = o.waiters[1:]
 	p.total++
+	p.making++
 	o.total++
 	out.dial = append(out.dial, w)
 	return true
@@ -360,6 +362,33 @@ func (p *pool) lost(org string) {
 	p.release(p.org(org), &out)
 	p.mu.Unlock()
 	p.carryOut(out, nil)
+}
+
+// made notes that a login has ended well.
+func (p *pool) made() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.making--
+}
+
+// failed gives up the place of a login for w that has failed. It returns those
+// who need not wait any longer: w, and if nothing is left that they could wait
+// for, because the server cannot be used, everybody.
+func (p *pool) failed(w *waiter, down bool) []*waiter {
+	p.mu.Lock()
+	p.making--
+	hopeless := []*waiter{w}
+	if down && p.total-p.making <= 1 {
+		for _, o := range p.queue {
+			hopeless = append(hopeless, o.waiters...)
+			o.waiters = nil
+		}
+	}
+	var out outcome
+	p.release(p.org(w.key.org), &out)
+	p.mu.Unlock()
+	p.carryOut(out, nil)
+	return hopeless
 }
 
 // removed takes an idle connection that broke out of the pool. It reports

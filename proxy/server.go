@@ -107,6 +107,7 @@ type Server struct {
 	workers chan struct{} // verifications and large parses at a time
 	dialers chan struct{}
 	dialing sync.WaitGroup
+	gate    loginGate
 
 	mu       sync.Mutex // guards what follows
 	clients  int

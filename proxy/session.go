@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"encoding/binary"
 	"errors"
 	"log/slog"
 	"time"
@@ -284,7 +285,28 @@ func (s *Session) tick(st *step) {
 		st.ask(cancelOwn{})
 		return
 	}
+	if s.phase == phaseRelay && s.wait == waitServer {
+		s.unserved(st, e)
+		return
+	}
 	s.end(st, why, e)
+}
+
+// unserved answers the message that waits for a server connection with an
+// error: none has come. The session goes on.
+func (s *Session) unserved(st *step, e *clientError) {
+	st.ask(stopWaiting{})
+	s.wait, s.inspected = waitNone, nil
+	b := s.in.partial
+	size := int(binary.BigEndian.Uint32(b[1:])) + 1
+	failure := *e
+	failure.severity = severityError
+	s.in.partial = nil
+	s.refuseWith(st, b[:min(size, len(b))], failure)
+	if n := s.skip(b, size); n < len(b) {
+		s.in.partial = b[n:]
+	}
+	s.resume(st)
 }
 
 // nextDeadline returns when the session ends if nothing happens; with

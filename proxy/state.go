@@ -95,9 +95,24 @@ func (s *Session) note(ins *policy.Inspection) {
 	if e.Has(creating) || e.Has(ending) && (s.pin != 0 || s.state != (clientSettings{})) {
 		s.touched = true
 	}
+	if s.env.opts.Pool.Shared && e.Has(parser.EffectSeed|parser.EffectLoad) {
+		s.sc.doubtful("it has what DISCARD ALL does not take away")
+	}
 	if e.Has(parser.EffectUnknown) && s.sc != nil {
 		// Nobody has read what it did: what is left of it cannot be cleaned.
 		s.sc.doubtful("it ran code that the guard could not read")
+	}
+}
+
+// keepObserved: a statement goes to the server that a rule would refuse, so
+// that the session may have changed its tenant context, its role or more. The
+// next session must not find that: this one keeps the server connection, which
+// is cleaned when it ends. What is only read leaves nothing.
+func (s *Session) keepObserved(d *policy.Decision) {
+	switch d.Rule[:2] {
+	case "G5", "G8":
+	default:
+		s.pin |= pinOther
 	}
 }
 

@@ -194,6 +194,7 @@ func TestShared_LabelFails(t *testing.T) {
 			"extended":            {one(insert), synced},
 			"extended, commits":   {one("COMMIT"), one(insert), synced, one(insert), synced},
 			"two batches":         {one("SELECT 1"), synced, one(insert), synced, wiretest.Query(insert), synced},
+			"rolls back later":    {one("SELECT 1"), synced, one("ROLLBACK"), one(insert), synced, wiretest.Query(insert)},
 			"Sync first":          {synced, one(insert), synced, synced, wiretest.Query(insert)},
 			"prepared":            {parse("s", insert), synced, bind("", "s"), execute("", 0), synced},
 			"refused one between": {wiretest.Query("SET ROLE x"), wiretest.Query(insert), one("SET ROLE x"), synced, wiretest.Query(insert)},
