@@ -17,7 +17,7 @@ const module = "github.com/pgbulkhead/bulkhead/"
 // import. Dependencies point one way.
 var allowed = map[string][]string{
 	"cmd/bulkhead": {
-		"auth", "tenant", "policy", "parser", "proxy", "blocklog", "console", "database/catalog",
+		"auth", "tenant", "policy", "parser", "proxy", "blocklog", "console", "database/catalog", "database/context",
 		"internal/config", "internal/telemetry", "internal/pgtest",
 	},
 	"proxy":              {"auth", "tenant", "policy", "parser", "blocklog", "proxy/loop"},
@@ -29,6 +29,7 @@ var allowed = map[string][]string{
 	"blocklog":           {},
 	"console":            {"blocklog"},
 	"database/catalog":   {"parser"},
+	"database/context":   {"tenant"},
 	"internal/config":    {},
 	"internal/telemetry": {},
 	"internal/pgtest":    {},

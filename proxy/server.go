@@ -28,11 +28,12 @@ import (
 
 // Options configure a Server. All fields are immutable once it is made.
 type Options struct {
-	Listen []string // "host:port" or "unix:/path"
-	TLS    TLSOptions
-	Server ServerOptions
-	Pool   PoolOptions
-	Limits Limits
+	Listen  []string // "host:port" or "unix:/path"
+	TLS     TLSOptions
+	Server  ServerOptions
+	Pool    PoolOptions
+	Limits  Limits
+	Signing SigningOptions
 
 	Verifier *auth.Verifier
 	Throttle *auth.Throttle
@@ -126,6 +127,9 @@ func New(o Options) (*Server, error) {
 		workers: make(chan struct{}, max(4, 2*runtime.GOMAXPROCS(0))),
 		dialers: make(chan struct{}, max(1, o.Server.Dialers)),
 		drained: make(chan struct{}),
+	}
+	if o.Signing.TTL == 0 {
+		o.Signing.TTL = signatureTTL(o.Pool.MaxLifetime)
 	}
 	s.pool = newPool(o.Pool)
 	s.pool.dial = s.dial

@@ -33,6 +33,8 @@ Exit codes: 0 fine, 1 findings or refusal, 2 usage or configuration error,
 		newRulesCommand(),
 		newBlockedCommand(),
 		newTokenCommand(),
+		newKeyCommand(),
+		newContextCommand(),
 		newVersionCommand(),
 	)
 	return root

@@ -33,6 +33,8 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"status":    scriptStatus,
 			"samplelog": scriptSampleLog,
+			"signeddb":  scriptSignedDB,
+			"become":    scriptBecome,
 		},
 	})
 }

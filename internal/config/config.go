@@ -95,6 +95,7 @@ type Tenant struct {
 	Role           string            `yaml:"role"`
 	Roles          map[string]string `yaml:"roles"` // role claim -> database role
 	Columns        []string          `yaml:"columns"`
+	Context        ContextMode       `yaml:"context"` // how the database knows the tenant
 	SigningKeyFile Path              `yaml:"signing_key_file"`
 }
 
