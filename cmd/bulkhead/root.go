@@ -35,6 +35,8 @@ Exit codes: 0 fine, 1 findings or refusal, 2 usage or configuration error,
 		newTokenCommand(),
 		newHardenCommand(),
 		newVerifyCommand(),
+		newKeyCommand(),
+		newContextCommand(),
 		newVersionCommand(),
 	)
 	return root

@@ -36,6 +36,8 @@ func TestScripts(t *testing.T) {
 			"samplelog": scriptSampleLog,
 			"database":  scriptDatabase,
 			"sql":       scriptSQL,
+			"signeddb":  scriptSignedDB,
+			"become":    scriptBecome,
 		},
 	})
 }

@@ -171,17 +171,21 @@ func sealedFunctions() []Function {
 	return []Function{
 		{
 			Name: "challenge", Returns: "bigint", Language: "plpgsql", Volatile: "volatile", Parallel: "unsafe",
-			Definer: true, Path: true, Body: challengeBody, callable: true,
+			Definer: true, Path: true, Body: strings.ReplaceAll(challengeBody, ":random", randomExpression), callable: true,
 			reason: "ends what was sealed and begins anew; the proxy calls it when a connection is returned",
 		},
 		{
-			Name: "enter", Arguments: "p_org text, p_claims text, p_signature text", types: "text, text, text", Returns: "void",
+			Name: "enter", Arguments: "p_org text, p_claims text, p_signature text", types: "text, text, text", Returns: "bigint",
 			Language: "plpgsql", Volatile: "volatile", Parallel: "unsafe", Definer: true, Path: true,
-			Body: strings.ReplaceAll(enterBody, ":seal", sealExpression), callable: true,
-			reason: "proves the tenant by a signature over the challenge; the proxy calls it at checkout",
+			Body: strings.NewReplacer(":seal", sealExpression, ":random", randomExpression).Replace(enterBody), callable: true,
+			reason: "proves the tenant by a signature over the challenge, and returns the next challenge; the proxy calls it at checkout",
 		},
 	}
 }
+
+// randomExpression is a number of 60 bits from a version 4 UUID h, whose digits
+// of version and variant are not random.
+const randomExpression = `('x' || substr(h, 1, 8) || substr(h, 18, 7))::bit(60)::bigint`
 
 // sealExpression is the digest of a proven context o, c; never 0, which stands
 // for none. Only the session's own challenge makes it, which the application's

@@ -20,10 +20,10 @@ func Default() *Config {
 			OrgType: OrgUUID,
 			Settings: map[string]string{
 				"app.org_id":         "${org}",
-				"bulkhead.org_id":    "${org}",
 				"request.jwt.claims": "${claims}",
 			},
 			Roles:   map[string]string{},
+			Context: ContextAuto,
 			Columns: []string{"org_id", "tenant_id"},
 		},
 		Pool: Pool{

@@ -3,6 +3,8 @@ declare
   o text := coalesce(p_org, '');
   c text := coalesce(p_claims, '');
   s text := coalesce(p_signature, '');
+  h text := replace(gen_random_uuid()::text, '-', '');
+  fresh bigint;
   ok boolean;
 begin
   if o = '' or s !~ '^[0-9]{4}[.][0-9]{10}[.][0-9a-f]{64}$' then
@@ -18,5 +20,8 @@ begin
     raise exception using errcode = '42501', message = 'bulkhead: the tenant context is not valid for this checkout, or has expired';
   end if;
   perform set_config('bulkhead.org_id', o, false), set_config('request.jwt.claims', c, false);
+  -- The challenge is used up. The next one is the secret of this seal, too.
+  fresh := setval('bulkhead.slot', :random);
   perform setval('bulkhead.seal', :seal);
+  return fresh;
 end
