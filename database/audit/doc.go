@@ -10,6 +10,6 @@
 // or with an [Allowance] that has a reason and an end.
 //
 // docs/checks.md is generated from the checks' fields.
-//
-//go:generate go test -run TestChecksDocument -update
 package audit
+
+//go:generate go test . -run TestChecksDocument -update
