@@ -237,8 +237,10 @@ func isConstant(expression string) bool {
 		return false
 	}
 	s := &batch.Statements[0]
-	return len(s.Functions) == 0 && len(s.Settings) == 0 && !valueFunction.MatchString(expression)
+	return len(s.Functions) == 0 && len(s.Settings) == 0 && !valueFunction.MatchString(stringConstant.ReplaceAllString(expression, "''"))
 }
+
+var stringConstant = regexp.MustCompile(`'(?:[^']|'')*'`)
 
 // valueFunction are calls without parentheses.
 var valueFunction = regexp.MustCompile(`(?i)\b(current_|session_|system_)?(user|role|catalog|schema|date|time|timestamp|localtime|localtimestamp)\b`)
