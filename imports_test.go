@@ -17,7 +17,8 @@ const module = "github.com/pgbulkhead/bulkhead/"
 // import. Dependencies point one way.
 var allowed = map[string][]string{
 	"cmd/bulkhead": {
-		"auth", "tenant", "policy", "parser", "proxy", "blocklog", "console", "database/catalog", "database/context",
+		"auth", "tenant", "policy", "parser", "proxy", "blocklog", "console",
+		"database/catalog", "database/context", "database/inventory", "database/audit",
 		"internal/config", "internal/telemetry", "internal/pgtest",
 	},
 	"proxy":              {"auth", "tenant", "policy", "parser", "blocklog", "proxy/loop"},
@@ -30,6 +31,8 @@ var allowed = map[string][]string{
 	"console":            {"blocklog"},
 	"database/catalog":   {"parser"},
 	"database/context":   {"tenant"},
+	"database/inventory": {},
+	"database/audit":     {"database/inventory", "parser"},
 	"internal/config":    {},
 	"internal/telemetry": {},
 	"internal/pgtest":    {},
