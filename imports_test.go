@@ -17,7 +17,7 @@ const module = "github.com/pgbulkhead/bulkhead/"
 // import. Dependencies point one way.
 var allowed = map[string][]string{
 	"cmd/bulkhead": {
-		"auth", "tenant", "policy", "parser", "proxy", "blocklog", "console", "database/catalog",
+		"auth", "tenant", "policy", "parser", "proxy", "blocklog", "console", "database/catalog", "database/inventory", "database/audit",
 		"internal/config", "internal/telemetry", "internal/pgtest",
 	},
 	"proxy":              {"auth", "tenant", "policy", "parser", "blocklog", "proxy/loop"},
@@ -30,6 +30,8 @@ var allowed = map[string][]string{
 	"blocklog":           {},
 	"console":            {"blocklog"},
 	"database/catalog":   {"parser"},
+	"database/inventory": {},
+	"database/audit":     {"database/inventory", "parser"},
 	"internal/config":    {},
 	"internal/telemetry": {},
 	"internal/pgtest":    {},
