@@ -312,3 +312,28 @@ func FuzzExpression(f *testing.F) {
 		Code(text)
 	})
 }
+
+func TestArguments(t *testing.T) {
+	for text, want := range map[string]string{
+		"":                                    "",
+		"org uuid, integer, double precision": "org=uuid =int4 =float8",
+		"INOUT a integer, OUT b text, VARIADIC \"Odd Name\" text[]": "a=int4 Odd Name=text+",
+		"timestamp without time zone, x app.org_key":                "=timestamp x=app.org_key",
+	} {
+		list, err := Arguments(text)
+		if err != nil {
+			t.Errorf("%s: %v", text, err)
+		}
+		var got []string
+		for _, a := range list {
+			a.Type.Schema = strings.TrimSuffix(a.Type.Schema, "pg_catalog")
+			got = append(got, a.Name+"="+spellAST(a.Type)+strings.Repeat("+", boolToInt(a.Variadic)))
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("%s: got %s, want %s", text, strings.Join(got, " "), want)
+		}
+	}
+	if _, err := Arguments("a int) RETURNS int LANGUAGE sql AS ''; DROP TABLE t; --"); err == nil {
+		t.Error("another statement was taken for arguments")
+	}
+}
