@@ -110,7 +110,7 @@ func judgeAll(t *testing.T, s *pgtest.Server, cases []expect, write bool) {
 			if p.Name != fmt.Sprintf("p%d", i) {
 				continue
 			}
-			if got := judge.Judge(relation, p.Using, write); got.Verdict != c.want || got.Complicated {
+			if got := judge.Judge(relation, write, p.Using); got.Verdict != c.want || got.Complicated {
 				t.Errorf("%s: %s\n got %v (complicated: %v), want %v", c.table, p.Using, got.Verdict, got.Complicated, c.want)
 			}
 		}

@@ -26,19 +26,29 @@ func (v Verdict) String() string {
 // Judgement is what there is to say about one condition.
 type Judgement struct {
 	Verdict Verdict
+	// Login says that current_user or the like is in it, Editable that a claim
+	// is which users can change themselves.
+	Login, Editable bool
 	// Complicated says that parts of the condition were left out, as it has too
 	// many alternatives.
 	Complicated bool
 }
 
-// Judge judges a condition of a table's policy. With write it is one that rows
-// must meet to be written.
-func (j *Judge) Judge(r *inventory.Relation, text string, write bool) Judgement {
-	e, err := j.Parse(text)
-	if err != nil {
-		return Judgement{Verdict: Unreadable}
+// Judge judges the conjunction of conditions of a table's policies. With write
+// it is one that rows must meet to be written.
+func (j *Judge) Judge(r *inventory.Relation, write bool, texts ...string) Judgement {
+	clauses, row := anything, j.rowScope(r)
+	for _, text := range texts {
+		e, err := j.Parse(text)
+		if err != nil {
+			return Judgement{Verdict: Unreadable}
+		}
+		clauses = both(clauses, j.condition(e, row, false))
 	}
-	clauses := j.condition(e, j.rowScope(r), false)
+	return j.judge(clauses, write)
+}
+
+func (j *Judge) judge(clauses []clause, write bool) Judgement {
 	g := Judgement{Verdict: Sound}
 	var bad []clause
 	for _, c := range clauses {
@@ -46,6 +56,8 @@ func (j *Judge) Judge(r *inventory.Relation, text string, write bool) Judgement 
 			bad = append(bad, c)
 		}
 		g.Complicated = g.Complicated || c.marks&markLost != 0
+		g.Login = g.Login || c.marks&markLogin != 0
+		g.Editable = g.Editable || c.marks&markEditable != 0
 	}
 	if len(bad) > 0 {
 		g.Verdict = worst(bad, len(bad) < len(clauses))
