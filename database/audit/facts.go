@@ -45,10 +45,13 @@ func judged(r *inventory.Relation) bool {
 }
 
 // reached are the tables of all classes that the application can reach.
+// Partitions and inheritance children count if they have a grant of their own:
+// that an owner reaches them is a finding about the owner.
 func (f *Facts) reached() []*inventory.Tenancy {
 	var list []*inventory.Tenancy
 	for _, t := range f.Tenancies() {
-		if judged(t.Relation) && f.Reaches(t.Relation) != nil {
+		r := t.Relation
+		if judged(r) && f.Reaches(r) != nil && (!isChild(r) || len(f.Grantees(r, "")) > 0) {
 			list = append(list, t)
 		}
 	}
