@@ -152,7 +152,7 @@ func (b *binder) rowOf(i *instance, column string, kind contextKind) bool {
 		// The user's own row. Where sessions are of an org, a user's rows in
 		// other orgs are none of its business, but to find out where a user
 		// belongs.
-		return !b.write && (!b.judge.orgContext || b.judge.memberships[i.table])
+		return !b.write && (b.judge.users >= b.judge.orgs || b.judge.memberships[i.table])
 	case i.tenancy.Class == inventory.Root:
 		return isUnique(i.table, column)
 	}

@@ -17,9 +17,10 @@ type Judge struct {
 	parsed    map[string]ast.Expr
 	byObject  map[*inventory.Function]*code
 
-	// orgContext says that some policy reads which org the session is of; then
-	// the user alone does not say to which tenant a row belongs.
-	orgContext bool
+	// orgs and users count the policies that ask which org the session is of,
+	// and which user. Where most ask for the org, the user alone does not say to
+	// which tenant a row belongs.
+	orgs, users int
 	// memberships are the tables in which policies look up the session's user.
 	memberships map[*inventory.Relation]bool
 }
@@ -100,21 +101,33 @@ func (s *scope) searchPath() []string {
 	return []string{"public"}
 }
 
-// learn notes which tables look up the user, and whether there is an org.
+// LooksUpUser reports whether policies look up the session's user in a table:
+// whoever can write it can make himself a member.
+func (j *Judge) LooksUpUser(r *inventory.Relation) bool { return j.memberships[r] }
+
+// learn notes which tables look up the user, and what a policy asks for.
 func (j *Judge) learn(clauses []clause) {
+	var org, user bool
 	for _, c := range clauses {
 		for _, class := range c.classes() {
 			kind, ok := class.context()
 			if !ok {
 				continue
 			}
-			j.orgContext = j.orgContext || kind == contextOrg
+			org = org || kind == contextOrg
+			user = user || kind == contextUser
 			for _, t := range class {
 				if t.kind == termColumn && !t.at.row && t.at.table != nil && kind == contextUser {
 					j.memberships[t.at.table] = true
 				}
 			}
 		}
+	}
+	switch {
+	case org:
+		j.orgs++
+	case user:
+		j.users++
 	}
 }
 

@@ -17,6 +17,8 @@ type Reading struct {
 	// which so might be called once.
 	Functions, PerRow []*inventory.Function
 	Relations         []*inventory.Relation // in sub-selects
+	// Direct are those of Relations that the condition itself names.
+	Direct []*inventory.Relation
 	// ColumnCasts are tenant columns of the row that are compared as another
 	// type or through a function.
 	ColumnCasts []*inventory.Column
@@ -37,6 +39,7 @@ func (j *Judge) Read(r *inventory.Relation, texts ...string) Reading {
 	w := &reader{judge: j, row: j.rowScope(r), seen: make(map[*code]bool)}
 	for _, text := range texts {
 		if e, err := j.Parse(text); err == nil && text != "" {
+			ast.Visitor{Table: func(t *ast.Table) { w.table(t, w.row) }}.Visit(e) // first: what is named directly
 			w.expression(e, w.row)
 			w.perRow(e)
 			w.casts(e)
@@ -73,6 +76,9 @@ func (w *reader) query(q *ast.Select, s *scope) {
 func (w *reader) table(t *ast.Table, s *scope) {
 	if r := w.judge.table(t.Name, s); r != nil && !slices.Contains(w.Relations, r) {
 		w.Relations = append(w.Relations, r)
+		if w.in == nil {
+			w.Direct = append(w.Direct, r)
+		}
 	}
 }
 
@@ -121,7 +127,9 @@ func (w *reader) setting(c *ast.Call, cast string) {
 		missing, ok := bare(c.Args[1]).(*ast.Constant)
 		read.MissingOK = !ok || missing.Text == "true"
 	}
-	same := func(o SettingRead) bool { return o.Name == read.Name && o.In == read.In && o.MissingOK == read.MissingOK }
+	same := func(o SettingRead) bool {
+		return o.Name == read.Name && o.In == read.In && o.MissingOK == read.MissingOK
+	}
 	if i := slices.IndexFunc(w.Settings, same); i >= 0 {
 		if w.Settings[i].CastTo == "" {
 			w.Settings[i].CastTo = cast
@@ -292,6 +300,26 @@ func coercible(c *inventory.Column, to *ast.Cast) bool {
 	switch c.BaseType {
 	case "text", "character varying":
 		return to.Type.Name == "text" || to.Type.Name == "varchar"
+	}
+	return false
+}
+
+// DependsOnSession reports whether the result of a function depends on who
+// asks: it reads a setting or a table, or a function that does.
+func (j *Judge) DependsOnSession(f *inventory.Function) bool {
+	c := j.byObject[f]
+	if c == nil {
+		return false
+	}
+	w := &reader{judge: j, row: &scope{}, seen: make(map[*code]bool)}
+	w.function(c)
+	if len(w.Settings) > 0 || len(w.Relations) > 0 {
+		return true
+	}
+	for other := range w.seen {
+		if other.tokens != nil && j.readsContext(other, 0) {
+			return true
+		}
 	}
 	return false
 }
