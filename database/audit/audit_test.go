@@ -115,7 +115,7 @@ func correctOptions() Options {
 // and of that only what is listed.
 func TestRun_CorrectSchema(t *testing.T) {
 	want := []string{
-		"A208 app.org()", "A318 role:aud_app", "A509 app.comments", "A509 app.reactions", "A509 app.tasks", "A805 role:aud_app", "A808 server",
+		"A208 app.org()", "A318 role:aud_app", "A414 role:aud_app", "A509 app.comments", "A509 app.reactions", "A509 app.tasks", "A805 role:aud_app", "A808 server",
 	}
 	onEach(t, func(t *testing.T, server *pgtest.Server) {
 		o := correctOptions()

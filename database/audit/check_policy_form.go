@@ -130,7 +130,9 @@ func (f *Facts) signed(r *inventory.Relation) bool {
 }
 
 func contextRaises(f *Facts) []Finding {
-	return f.settingFindings(func(_ reviewedPolicy, s condition.SettingRead) bool { return !s.MissingOK && strings.Contains(s.Name, ".") },
+	return f.settingFindings(func(_ reviewedPolicy, s condition.SettingRead) bool {
+		return !s.MissingOK && strings.Contains(s.Name, ".")
+	},
 		"reads %s with current_setting of one argument: an error where it is not set")
 }
 

@@ -237,14 +237,14 @@ func TestPolicies_Members(t *testing.T) {
 
 // plantedInPolicies reports whether a fault of the check is among those here.
 func plantedInPolicies(id string) bool {
-	for _, list := range [][]plant{settingsPlants, memberPlants} {
+	for _, list := range [][]plant{settingsPlants, memberPlants, codePlants} {
 		for _, p := range list {
 			if slices.ContainsFunc(p.want, func(w string) bool { return strings.HasPrefix(w, id+" ") }) {
 				return true
 			}
 		}
 	}
-	return id == "A208" // TestPolicies_SettableContext
+	return id == "A208" || id == "A408" || id == "A414" // TestPolicies_SettableContext, TestCode_ForTheRecord
 }
 
 // Which settings policies read is for the record: once for a function, and for

@@ -14,6 +14,9 @@ func Checks() []Check {
 		roleChecks(),             // A301 to A303, A305, A306, A318
 		grantChecks(),            // A307 to A312, A314, A315, A811
 		defaultChecks(),          // A313, A317, A319
+		viewChecks(),             // A401, A402, A406, A415
+		functionChecks(),         // A403 to A405, A407, A411 to A414
+		extensionChecks(),        // A408, A409
 		tenantColumnChecks(),     // A501, A502, A506 to A508, A512
 		foreignKeyChecks(),       // A503, A504, A514, A517, A704
 		indexChecks(),            // A505, A701, A705

@@ -17,6 +17,8 @@ type policyReview struct {
 	// policies are those that bind the application on tables with rows of
 	// tenants, in the order of the snapshot, with what they read.
 	policies []reviewedPolicy
+	// called are the functions that any policy calls, by calledByPolicies.
+	called map[*inventory.Function]bool
 }
 
 type reviewedPolicy struct {

@@ -77,6 +77,16 @@ type binder struct {
 // binds reports whether a conjunction ties the row of the policy to the
 // session.
 func (j *Judge) binds(c clause, write bool) bool {
+	for i, bond := range j.bonds(c, write) {
+		if i.row && bond == tied {
+			return true
+		}
+	}
+	return false
+}
+
+// bonds says how each instance of a conjunction is tied to the session.
+func (j *Judge) bonds(c clause, write bool) map[*instance]bond {
 	b := &binder{judge: j, write: write, bonds: make(map[*instance]bond)}
 	for _, i := range c.bound {
 		b.bonds[i] = tied
@@ -96,12 +106,7 @@ func (j *Judge) binds(c clause, write bool) bool {
 			again = b.tieTogether(class) || again
 		}
 	}
-	for i, bond := range b.bonds {
-		if i.row && bond == tied {
-			return true
-		}
-	}
-	return false
+	return b.bonds
 }
 
 // showsOwn reports whether row security of a tenant table shows whoever reads
