@@ -32,6 +32,7 @@ Exit codes: 0 fine, 1 findings or refusal, 2 usage or configuration error,
 		newInspectCommand(),
 		newRulesCommand(),
 		newBlockedCommand(),
+		newAuditCommand(),
 		newTokenCommand(),
 		newVersionCommand(),
 	)

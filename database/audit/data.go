@@ -46,13 +46,11 @@ const DefaultDataTimeout = time.Minute
 type count struct {
 	Counted
 	from string // FROM and WHERE of the query
-	read []*inventory.Relation
 }
 
 // countRows runs the data checks inside the audit's transaction.
-func countRows(ctx context.Context, tx pgx.Tx, f *Facts, timeout time.Duration) (*Counts, error) {
-	counts := f.dataCounts()
-	if err := f.seesAllRows(counts); err != nil {
+func countRows(ctx context.Context, tx pgx.Tx, f *Facts, timeout time.Duration, progress func(done, total int)) (*Counts, error) {
+	if err := f.seesAllRows(); err != nil {
 		return nil, err
 	}
 	ms := strconv.FormatInt(timeout.Milliseconds(), 10)
@@ -62,7 +60,11 @@ func countRows(ctx context.Context, tx pgx.Tx, f *Facts, timeout time.Duration) 
 		return nil, fmt.Errorf("prepare the data checks: %w", err)
 	}
 	result := &Counts{}
-	for _, c := range counts {
+	counts := f.dataCounts()
+	for i, c := range counts {
+		if progress != nil {
+			progress(i, len(counts))
+		}
 		err := countOne(ctx, tx, &c)
 		var pgErr *pgconn.PgError
 		const queryCanceled, lockNotAvailable = "57014", "55P03"
@@ -96,31 +98,34 @@ func countOne(ctx context.Context, tx pgx.Tx, c *count) error {
 }
 
 // seesAllRows refuses counts that row security would falsify.
-func (f *Facts) seesAllRows(counts []count) error {
+func (f *Facts) seesAllRows() error {
 	login := f.Snapshot.Login
 	if login.Superuser || login.BypassRLS {
 		return nil
 	}
-	inherits := make(map[string]bool)
-	if role := f.Snapshot.Role(login.Current); role != nil {
-		for r := range role.Inherits() {
-			inherits[r.Name] = true
-		}
-	}
+	inherits := f.inherits()
 	var hidden []string
-	for _, c := range counts {
-		for _, r := range c.read {
-			if r.RowSecurity && (r.Force || !inherits[r.Owner]) && !slices.Contains(hidden, r.Object()) {
-				hidden = append(hidden, r.Object())
-			}
+	for _, t := range f.withChildren() {
+		if r := t.Relation; r.RowSecurity && (r.Force || !inherits[r.Owner]) {
+			hidden = append(hidden, r.Object())
 		}
 	}
 	if len(hidden) == 0 {
 		return nil
 	}
-	slices.Sort(hidden)
 	return fmt.Errorf("%w: role %s does not see all rows of %s; connect as a superuser, as a role with BYPASSRLS, or as the owner of tables that are not forced",
 		ErrDataRefused, login.Current, strings.Join(hidden, ", "))
+}
+
+// inherits are the roles whose rights the role that takes the audit has.
+func (f *Facts) inherits() map[string]bool {
+	names := make(map[string]bool)
+	if role := f.Snapshot.Role(f.Snapshot.Login.Current); role != nil {
+		for r := range role.Inherits() {
+			names[r.Name] = true
+		}
+	}
+	return names
 }
 
 // dataCounts are the counts to make: one for each column or foreign key.
@@ -145,7 +150,7 @@ func (f *Facts) dataCounts() []count {
 func (f *Facts) withChildren() []*inventory.Tenancy {
 	return slices.DeleteFunc(f.Tenancies(), func(t *inventory.Tenancy) bool {
 		r := t.Relation
-		return !judged(r) || !t.Tenant() || f.Reaches(r) == nil && !slices.ContainsFunc(r.Parents, func(p *inventory.Relation) bool { return f.Reaches(p) != nil })
+		return !judged(r) || !t.Tenant() || f.Reaches(r) == nil && !slices.ContainsFunc(ancestors(r), func(p *inventory.Relation) bool { return f.Reaches(p) != nil })
 	})
 }
 
@@ -157,11 +162,8 @@ func fromTable(r *inventory.Relation) string {
 	return r.SQL()
 }
 
-func newCount(check, object string, table *inventory.Relation, what, from string, read ...*inventory.Relation) count {
-	return count{
-		Counted: Counted{Check: check, Object: object, What: what, Show: "SELECT child.* " + from + ";", table: table},
-		from:    from, read: append(read, table),
-	}
+func newCount(check, object string, table *inventory.Relation, what, from string) count {
+	return count{Counted: Counted{Check: check, Object: object, What: what, Show: "SELECT child.* " + from + ";", table: table}, from: from}
 }
 
 func (f *Facts) nullCounts(t *inventory.Tenancy) []count {
@@ -186,7 +188,7 @@ func (f *Facts) orphanCounts(t *inventory.Tenancy) []count {
 	}
 	from := "FROM " + fromTable(t.Relation) + " AS child WHERE child." + inventory.Quote(t.Column.Name) + " IS NOT NULL AND NOT EXISTS (SELECT 1 FROM " +
 		f.Root.SQL() + " AS parent WHERE " + sameValue(key, "parent", t.Column, "child") + ")"
-	return []count{newCount("A602", t.Column.Object(), t.Relation, "of "+t.Relation.Object()+" whose tenant does not exist.", from, f.Root)}
+	return []count{newCount("A602", t.Column.Object(), t.Relation, "of "+t.Relation.Object()+" whose tenant does not exist.", from)}
 }
 
 // sameValue compares two columns, as text where their types differ or have
@@ -216,7 +218,7 @@ func (f *Facts) crossCounts(t *inventory.Tenancy) []count {
 		}
 		from := "FROM " + fromTable(t.Relation) + " AS child" + q.joins.String() + " WHERE " + child + "::text <> " + parent + "::text"
 		counts = append(counts, newCount("A603", k.Object(), t.Relation,
-			"of "+t.Relation.Object()+" that reference a row of another tenant in "+k.References.Object()+".", from, q.read...))
+			"of "+t.Relation.Object()+" that reference a row of another tenant in "+k.References.Object()+".", from))
 	}
 	return counts
 }
@@ -225,7 +227,6 @@ func (f *Facts) crossCounts(t *inventory.Tenancy) []count {
 type tenantQuery struct {
 	f     *Facts
 	joins strings.Builder
-	read  []*inventory.Relation
 	n     int
 }
 
@@ -236,7 +237,6 @@ func (q *tenantQuery) join(k *inventory.Constraint, alias, as string) {
 		terms = append(terms, sameValue(c, alias, k.ReferencedColumns[i], as))
 	}
 	fmt.Fprintf(&q.joins, " JOIN %s AS %s ON %s", k.References.SQL(), as, strings.Join(terms, " AND "))
-	q.read = append(q.read, k.References)
 }
 
 // tenantOf returns the expression for the tenant's key of a row, "" if there
@@ -293,7 +293,7 @@ func danglingCount(object string, r *inventory.Relation, columns []*inventory.Co
 	}
 	from := "FROM " + fromTable(r) + " AS child WHERE " + strings.Join(given, " AND ") + " AND NOT EXISTS (SELECT 1 FROM " + parent.SQL() +
 		" AS parent WHERE " + strings.Join(same, " AND ") + ")"
-	return newCount("A604", object, r, "of "+r.Object()+" that reference nothing in "+parent.Object()+".", from, parent)
+	return newCount("A604", object, r, "of "+r.Object()+" that reference nothing in "+parent.Object()+".", from)
 }
 
 // meantByName returns the table that a column without foreign key seems to
