@@ -105,10 +105,17 @@ func (v *policyReview) sound() []reviewedPolicy {
 }
 
 // settableContext reports the policies that read a setting, and once each
-// function that does so for policies.
+// function that does so for policies. Policies that are to be written anew for
+// another reason are left out.
 func settableContext(f *Facts) []Finding {
+	other := make(map[string]bool)
+	for _, check := range []func(*Facts) []Finding{contextRaises, emptyContextCast, contextPerRow, castOnColumn} {
+		for _, finding := range check(f) {
+			other[finding.Object] = true
+		}
+	}
 	return f.settingFindings(func(p reviewedPolicy, s condition.SettingRead) bool {
-		return strings.Contains(s.Name, ".") && !f.signed(p.Relation)
+		return strings.Contains(s.Name, ".") && !f.signed(p.Relation) && (s.In != nil || !other[p.Object()])
 	}, "reads %s, which any session can set that is not behind the proxy")
 }
 

@@ -38,14 +38,20 @@ type Judgement struct {
 // it is one that rows must meet to be written.
 func (j *Judge) Judge(r *inventory.Relation, write bool, texts ...string) Judgement {
 	clauses, row := anything, j.rowScope(r)
+	unreadable := false
 	for _, text := range texts {
 		e, err := j.Parse(text)
 		if err != nil {
-			return Judgement{Verdict: Unreadable}
+			unreadable = true // the others may do
+			continue
 		}
 		clauses = both(clauses, j.condition(e, row, false))
 	}
-	return j.judge(clauses, write)
+	g := j.judge(clauses, write)
+	if unreadable && g.Verdict != Sound {
+		g.Verdict = Unreadable
+	}
+	return g
 }
 
 func (j *Judge) judge(clauses []clause, write bool) Judgement {
