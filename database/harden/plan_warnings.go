@@ -77,7 +77,7 @@ func (p *planner) warnRoles() {
 func (p *planner) warnUnknown() {
 	for _, t := range p.m.Tenancies() {
 		r := t.Relation
-		if t.Class == inventory.Unknown && r.Schema != inventory.OwnSchema && r.Extension == "" && p.m.Reaches(r) != nil && !p.closed(r) {
+		if t.Class == inventory.Unknown && !own(r.Schema) && r.Extension == "" && p.m.Reaches(r) != nil && !p.closed(r) {
 			p.warn(r.Object(), "table is not protected", "nothing leads from it to a tenant, and it is not declared global: "+
 				"add a tenant column or a foreign key, or name it with --global-table")
 		}
