@@ -16,6 +16,7 @@ func (p *planner) warnings() {
 		p.warnCopy()
 		p.warnIndexes()
 		p.warnRoles()
+		p.warnOwners()
 	}
 	p.warnUnknown()
 	if len(p.m.Guessed) > 0 {
@@ -71,6 +72,22 @@ func (p *planner) warnRoles() {
 		p.warn("role:"+name, "role is bound by the floor", fmt.Sprintf(
 			"it has rights on %d tenant tables and may not ask for the tenant (bulkhead.org_id()), so it gets an error: make it a role of the application (--app-role), "+
 				"give it BYPASSRLS, or set row_security = off for it, so that its statements fail loudly", others[name]))
+	}
+}
+
+// warnOwners says who cannot run migrations any more.
+func (p *planner) warnOwners() {
+	for _, role := range p.m.AppRoles {
+		n := 0
+		for _, s := range p.plan.Steps {
+			if strings.HasSuffix(s.SQL, " owner to "+tablesRole) && strings.HasSuffix(s.Inverse, " owner to "+inventory.Quote(role.Name)) {
+				n++
+			}
+		}
+		if n > 0 {
+			p.warn(role.Object(), "role owns nothing any more", fmt.Sprintf("it owned %d objects, which %s gets: it reads and writes rows as before, "+
+				"but migrations must run as another role, one that is a member of %s", n, tablesRole, tablesRole))
+		}
 	}
 }
 
