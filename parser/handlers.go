@@ -175,8 +175,7 @@ func comparison(w *walker, n node) {
 	if len(w.options.TenantColumns) == 0 {
 		return
 	}
-	operator := stringsOf(n.list("name"))
-	if len(operator) == 0 || operator[len(operator)-1] != "=" {
+	if n.child("name").text("sval") != "=" { // the last part of the operator's name
 		return
 	}
 	left, right := n.child("lexpr"), n.child("rexpr")
@@ -192,7 +191,9 @@ func comparison(w *walker, n node) {
 
 func columnRef(w *walker, n node) {
 	w.descend(n)
-	w.attributes(n.list("fields"), 1)
+	if fields := n.count("fields"); fields > 1 {
+		w.attributes(n.list("fields"), 1)
+	}
 }
 
 func indirection(w *walker, n node) {

@@ -188,7 +188,7 @@ func (s *Session) observe(st *step, o *owed, code string) {
 func (s *Session) logSlow(o *owed, took time.Duration) {
 	var statement policy.Redacted
 	if o.inspection != nil {
-		statement = o.inspection.Text
+		statement = o.inspection.Text()
 	}
 	s.env.log.Warn("slow statement", "session", s.id, "org", s.org(), "duration", took, "statement", statement)
 }
@@ -220,7 +220,7 @@ func (s *Session) span(ins *policy.Inspection, parent *traceParent, from, to tim
 				attribute.String("db.operation.name", ins.Kind),
 				attribute.String("db.collection.name", ins.Collection),
 				attribute.String("db.query.summary", name),
-				attribute.String("db.query.text", string(ins.Text)),
+				attribute.String("db.query.text", string(ins.Text())),
 			)
 		}
 		more(span)
