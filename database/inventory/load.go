@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // Load takes a snapshot over a connection that is not in a transaction, in a
@@ -69,6 +70,8 @@ var serverSettings = []string{
 // begin makes unqualified names mean the catalogue's, in this transaction
 // only. pg_temp is named so that it comes last: left out, it would be first.
 func (l *loader) begin(ctx context.Context) error {
+	// Definitions of a table that is being altered cannot be read: rather fail
+	// than wait for long.
 	for _, set := range []string{"SET LOCAL search_path = pg_catalog, pg_temp", "SET LOCAL lock_timeout = '10s'"} {
 		if _, err := l.tx.Exec(ctx, set); err != nil {
 			return fmt.Errorf("prepare the inventory: %w", err)
@@ -107,10 +110,15 @@ func (l *loader) each(ctx context.Context, what, query string, args, dest []any,
 	if err == nil {
 		_, err = pgx.ForEachRow(rows, dest, f)
 	}
-	if err != nil {
-		return fmt.Errorf("read %s: %w", what, err)
+	var pgErr *pgconn.PgError
+	const lockNotAvailable = "55P03"
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &pgErr) && pgErr.Code == lockNotAvailable:
+		return fmt.Errorf("read %s: another session holds a table locked (ACCESS EXCLUSIVE); try again when it has ended: %w", what, err)
 	}
-	return nil
+	return fmt.Errorf("read %s: %w", what, err)
 }
 
 // userSchemas is the condition on a pg_namespace n that leaves out the

@@ -98,15 +98,7 @@ func (m *Model) Can(r *Relation, privilege string) *Way {
 		if !id.schemas[r.Schema] {
 			return nil
 		}
-		if way := id.holds(r.Owner, r.Grants, privilege); way != nil {
-			return way
-		}
-		for _, c := range r.Columns {
-			if g := id.grant(c.Grants, privilege); g != nil {
-				return id.way(g.Grantee, false)
-			}
-		}
-		return nil
+		return id.can(r, privilege)
 	})
 }
 
@@ -168,4 +160,86 @@ func (m *Model) Identities() map[*Role]Path {
 		}
 	}
 	return found
+}
+
+// Grantees are the roles of the application, or Public, that a grant on the
+// relation or on one of its columns gives a privilege; "" stands for any.
+// Owners, who need no grant, are left out. It is empty if the application has
+// no USAGE on the schema.
+func (m *Model) Grantees(r *Relation, privilege string) []string {
+	if m.Uses(r.Schema) == nil {
+		return nil
+	}
+	grants := slices.Clone(r.Grants)
+	for _, c := range r.Columns {
+		grants = append(grants, c.Grants...)
+	}
+	return m.GranteesOf(r.Owner, grants, privilege)
+}
+
+// GranteesOf is Grantees for other objects.
+func (m *Model) GranteesOf(owner string, grants []Grant, privilege string) []string {
+	var names []string
+	for _, g := range grants {
+		if g.Grantee == owner || privilege != "" && g.Privilege != privilege || slices.Contains(names, g.Grantee) {
+			continue
+		}
+		for i := range m.identities {
+			if _, ok := m.identities[i].has[g.Grantee]; ok {
+				names = append(names, g.Grantee)
+				break
+			}
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// Covered reports whether a policy that fits applies to the application when
+// it uses a privilege: for one of the roles that hold the privilege.
+func (m *Model) Covered(r *Relation, privilege string, fits func(*Policy) bool) bool {
+	for i := range m.identities {
+		id := &m.identities[i]
+		if !id.schemas[r.Schema] || id.can(r, privilege) == nil {
+			continue
+		}
+		for _, p := range r.Policies {
+			if fits(p) && slices.ContainsFunc(p.Roles, func(role string) bool { _, ok := id.has[role]; return ok }) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// can returns how the identity has a privilege on a relation or a column of
+// it, schemas aside, or nil.
+func (id *identity) can(r *Relation, privilege string) *Way {
+	if way := id.holds(r.Owner, r.Grants, privilege); way != nil {
+		return way
+	}
+	for _, c := range r.Columns {
+		if g := id.grant(c.Grants, privilege); g != nil {
+			return id.way(g.Grantee, false)
+		}
+	}
+	return nil
+}
+
+// ReachesThrough returns how the application reaches a table, directly or
+// through views, or nil.
+func (m *Model) ReachesThrough(r *Relation) *Way {
+	seen := map[*Relation]bool{r: true}
+	for queue := []*Relation{r}; len(queue) > 0; queue = queue[1:] {
+		if way := m.Reaches(queue[0]); way != nil {
+			return way
+		}
+		for _, v := range m.Snapshot.Relations {
+			if v.Kind == View && !seen[v] && slices.Contains(v.Uses.Relations, queue[0]) {
+				seen[v] = true
+				queue = append(queue, v)
+			}
+		}
+	}
+	return nil
 }
