@@ -36,6 +36,7 @@ Exit codes: 0 fine, 1 findings or refusal, 2 usage or configuration error,
 		newTokenCommand(),
 		newKeyCommand(),
 		newContextCommand(),
+		newHardenCommand(),
 		newVersionCommand(),
 	)
 	return root

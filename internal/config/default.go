@@ -20,6 +20,7 @@ func Default() *Config {
 			OrgType: OrgUUID,
 			Settings: map[string]string{
 				"app.org_id":         "${org}",
+				"bulkhead.org_id":    "${org}",
 				"request.jwt.claims": "${claims}",
 			},
 			Roles:   map[string]string{},
