@@ -18,7 +18,7 @@ const module = "github.com/pgbulkhead/bulkhead/"
 var allowed = map[string][]string{
 	"cmd/bulkhead": {
 		"auth", "tenant", "policy", "parser", "proxy", "blocklog", "console",
-		"database/catalog", "database/context", "database/inventory", "database/audit", "database/harden",
+		"database/catalog", "database/context", "database/inventory", "database/audit", "database/harden", "database/verify",
 		"internal/config", "internal/telemetry", "internal/pgtest",
 	},
 	"proxy":               {"auth", "tenant", "policy", "parser", "blocklog", "proxy/loop"},
@@ -37,6 +37,7 @@ var allowed = map[string][]string{
 	"database/condition":  {"database/inventory", "parser", "parser/ast"},
 	"database/harden":     {"database/context", "database/inventory"},
 	"internal/schematest": {"internal/pgtest"},
+	"database/verify":     {"database/inventory", "database/harden", "parser", "blocklog"},
 	"internal/config":     {},
 	"internal/telemetry":  {},
 	"internal/pgtest":     {},

@@ -37,6 +37,7 @@ Exit codes: 0 fine, 1 findings or refusal, 2 usage or configuration error,
 		newKeyCommand(),
 		newContextCommand(),
 		newHardenCommand(),
+		newVerifyCommand(),
 		newVersionCommand(),
 	)
 	return root
