@@ -12,6 +12,8 @@ import (
 
 	dbcontext "github.com/pgbulkhead/bulkhead/database/context"
 	"github.com/pgbulkhead/bulkhead/database/harden"
+	"github.com/pgbulkhead/bulkhead/database/inventory"
+	"github.com/pgbulkhead/bulkhead/internal/config"
 )
 
 func newHardenCommand() *cobra.Command {
@@ -31,14 +33,14 @@ policies stay as they are.`,
 
 // hardenFlags are the flags that a plan depends on.
 type hardenFlags struct {
-	schemaFlags
+	selectionFlags
 	context string
 	phases  []string
 	keep    []string
 }
 
 func (f *hardenFlags) add(cmd *cobra.Command) {
-	f.schemaFlags.add(cmd)
+	f.register(cmd)
 	cmd.Flags().StringVar(&f.context, "context", "", "how the database knows the tenant: plain (default), signed, sealed; without it what is installed stays")
 	cmd.Flags().StringSliceVar(&f.phases, "phase", []string{"main", "roles"}, "parts to plan: main, roles, integrity")
 	cmd.Flags().StringArrayVar(&f.keep, "keep-function", nil, "SECURITY DEFINER function that the application may go on calling: schema.name, several times")
@@ -70,7 +72,7 @@ func (f *hardenFlags) withPlan(cmd *cobra.Command, do func(conn *pgx.Conn, plan 
 		return err
 	}
 	ctx := cmd.Context()
-	conn, err := f.connect(ctx, cfg)
+	conn, err := connectSchema(ctx, &f.selectionFlags, cfg)
 	if err != nil {
 		return err
 	}
@@ -81,9 +83,31 @@ func (f *hardenFlags) withPlan(cmd *cobra.Command, do func(conn *pgx.Conn, plan 
 	}
 	plan, err := harden.Build(ctx, conn, o)
 	if err != nil {
-		return schemaError(err)
+		var selection *inventory.SelectionError
+		if errors.As(err, &selection) || errors.Is(err, inventory.ErrTooOld) {
+			return &exitError{code: exitUsage, err: err}
+		}
+		return err
 	}
 	return do(conn, plan)
+}
+
+// connectTimeout bounds the wait for a server that does not answer.
+const connectTimeout = 30 * time.Second
+
+// connectSchema connects to the database that the flags name.
+func connectSchema(ctx context.Context, f *selectionFlags, c *config.Config) (*pgx.Conn, error) {
+	cfg, err := f.connection(c)
+	if err != nil {
+		return nil, err
+	}
+	dialing, stop := context.WithTimeout(ctx, connectTimeout)
+	defer stop()
+	conn, err := pgx.ConnectConfig(dialing, cfg)
+	if err != nil {
+		return nil, &exitError{code: exitUnreachable, err: fmt.Errorf("connect to the database: %w", err)}
+	}
+	return conn, nil
 }
 
 // applyFlags are the flags of what changes the database.

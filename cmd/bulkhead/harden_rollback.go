@@ -11,7 +11,7 @@ import (
 )
 
 func newHardenRollbackCommand() *cobra.Command {
-	var f schemaFlags
+	var f selectionFlags
 	var a applyFlags
 	var merge bool
 	cmd := &cobra.Command{
@@ -22,7 +22,7 @@ has changed since, unless --merge is given, and it proves at its end, inside the
 transaction, that the database is as it was before.`,
 		Args: cobra.NoArgs,
 	}
-	f.add(cmd)
+	f.register(cmd)
 	a.add(cmd)
 	cmd.Flags().BoolVar(&merge, "merge", false, "take it back although the database has changed since; the changes stay")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -34,7 +34,7 @@ transaction, that the database is as it was before.`,
 			return err
 		}
 		ctx := cmd.Context()
-		conn, err := f.connect(ctx, cfg)
+		conn, err := connectSchema(ctx, &f, cfg)
 		if err != nil {
 			return err
 		}
@@ -63,7 +63,7 @@ transaction, that the database is as it was before.`,
 }
 
 func newHardenStatusCommand() *cobra.Command {
-	var f schemaFlags
+	var f selectionFlags
 	cmd := &cobra.Command{
 		Use:   "status --dsn DSN",
 		Short: "Show what was applied, and what has changed since",
@@ -72,7 +72,7 @@ the latest one left. Exit code 1 if it differs, or if a migration is not
 complete.`,
 		Args: cobra.NoArgs,
 	}
-	f.add(cmd)
+	f.register(cmd)
 	format := addFormat(cmd, "text", "json")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if err := checkFormat(*format, "text", "json"); err != nil {
@@ -83,7 +83,7 @@ complete.`,
 			return err
 		}
 		ctx := cmd.Context()
-		conn, err := f.connect(ctx, cfg)
+		conn, err := connectSchema(ctx, &f, cfg)
 		if err != nil {
 			return err
 		}

@@ -49,7 +49,7 @@ type count struct {
 }
 
 // countRows runs the data checks inside the audit's transaction.
-func countRows(ctx context.Context, tx pgx.Tx, f *Facts, timeout time.Duration) (*Counts, error) {
+func countRows(ctx context.Context, tx pgx.Tx, f *Facts, timeout time.Duration, progress func(done, total int)) (*Counts, error) {
 	if err := f.seesAllRows(); err != nil {
 		return nil, err
 	}
@@ -60,7 +60,11 @@ func countRows(ctx context.Context, tx pgx.Tx, f *Facts, timeout time.Duration) 
 		return nil, fmt.Errorf("prepare the data checks: %w", err)
 	}
 	result := &Counts{}
-	for _, c := range f.dataCounts() {
+	counts := f.dataCounts()
+	for i, c := range counts {
+		if progress != nil {
+			progress(i, len(counts))
+		}
 		err := countOne(ctx, tx, &c)
 		var pgErr *pgconn.PgError
 		const queryCanceled, lockNotAvailable = "57014", "55P03"
@@ -146,7 +150,7 @@ func (f *Facts) dataCounts() []count {
 func (f *Facts) withChildren() []*inventory.Tenancy {
 	return slices.DeleteFunc(f.Tenancies(), func(t *inventory.Tenancy) bool {
 		r := t.Relation
-		return !judged(r) || !t.Tenant() || f.Reaches(r) == nil && !slices.ContainsFunc(r.Parents, func(p *inventory.Relation) bool { return f.Reaches(p) != nil })
+		return !judged(r) || !t.Tenant() || f.Reaches(r) == nil && !slices.ContainsFunc(ancestors(r), func(p *inventory.Relation) bool { return f.Reaches(p) != nil })
 	})
 }
 

@@ -165,7 +165,7 @@ func TestData_Timeout(t *testing.T) {
 	}
 	defer tx.Rollback(context.Background())
 	const timeout = time.Second // of the one that waits; the others find a few rows
-	counts, err := countRows(t.Context(), tx, f, timeout)
+	counts, err := countRows(t.Context(), tx, f, timeout, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,3 +11,5 @@
 //
 // docs/checks.md is generated from the checks' fields.
 package audit
+
+//go:generate go test . -run TestChecksDocument -update

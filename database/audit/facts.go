@@ -21,6 +21,8 @@ type Facts struct {
 	// Counts are the results of data checks, nil without Options.Data.
 	Counts *Counts
 	Now    time.Time
+
+	reviewed *policyReview // of the policies' expressions, by review
 }
 
 // ShippedFunction is a function of schema bulkhead as it was shipped.

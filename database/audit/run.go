@@ -22,6 +22,8 @@ type Options struct {
 	// Exceptions are findings that somebody has accepted.
 	Exceptions Exceptions
 	Now        time.Time // when the audit is made
+	// Progress, if set, is told how many of the data checks' queries are done.
+	Progress func(done, total int)
 }
 
 // Report is the outcome of a run.
@@ -62,7 +64,7 @@ func Run(ctx context.Context, conn *pgx.Conn, o Options) (*Report, error) {
 		return nil, err
 	}
 	if o.Data {
-		if f.Counts, err = countRows(ctx, tx, f, cmp.Or(o.DataTimeout, DefaultDataTimeout)); err != nil {
+		if f.Counts, err = countRows(ctx, tx, f, cmp.Or(o.DataTimeout, DefaultDataTimeout), o.Progress); err != nil {
 			return nil, err
 		}
 	}

@@ -140,3 +140,15 @@ func TestOwnChecks(t *testing.T) {
 		s.exec(step.undo)
 	}
 }
+
+func TestIsConstant(t *testing.T) {
+	for expression, want := range map[string]bool{
+		"1": true, "'00000000-0000-0000-0000-000000000001'::uuid": true, "'user'::text": true, "(5 + 1)": true, "''::text": true,
+		"NULL::character varying": false, "NULL": false, "app.org()": false, "gen_random_uuid()": false, "CURRENT_USER": false,
+		"(current_setting('app.org_id'::text, true))::uuid": false, "nextval('s'::regclass)": false, "CURRENT_DATE": false,
+	} {
+		if got := isConstant(expression); got != want {
+			t.Errorf("isConstant(%s): got %t, want %t", expression, got, want)
+		}
+	}
+}

@@ -62,6 +62,9 @@ func (p *planner) dangerous(r *inventory.Role) string {
 	case predefined[r.Name] != "":
 		return predefined[r.Name]
 	}
+	if r.Name == p.s.DatabaseOwner {
+		return "it owns the database, and with it the schema public"
+	}
 	for _, t := range p.m.Tenancies() {
 		if t.Tenant() && t.Relation.Owner == r.Name {
 			return "it owns " + t.Relation.Object() + " and can switch row security off"

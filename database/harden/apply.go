@@ -100,8 +100,8 @@ type runner struct {
 func newRunner(ctx context.Context, conn *pgx.Conn, o ApplyOptions, roles []string) (*runner, error) {
 	o.defaults()
 	r := &runner{conn: conn, o: o, roles: roles}
-	const query = `select r.rolsuper, pg_catalog.current_setting('server_version_num')::int / 10000 from pg_catalog.pg_roles r where r.rolname = current_user`
-	if err := conn.QueryRow(ctx, query).Scan(&r.owner.superuser, &r.owner.version); err != nil {
+	const query = `select r.rolsuper, r.rolname::text, pg_catalog.current_setting('server_version_num')::int / 10000 from pg_catalog.pg_roles r where r.rolname = current_user`
+	if err := conn.QueryRow(ctx, query).Scan(&r.owner.superuser, &r.owner.name, &r.owner.version); err != nil {
 		return nil, fmt.Errorf("read who we are: %w", err)
 	}
 	return r, nil
@@ -218,7 +218,7 @@ func (r *runner) states(ctx context.Context, tx pgx.Tx) (database, roles State, 
 // state which is recorded.
 func (r *runner) record(ctx context.Context, tx pgx.Tx, m *Migration, first bool) error {
 	if first {
-		if err := r.owner.do(ctx, tx, func() error { return m.insert(ctx, tx) }); err != nil {
+		if err := r.owner.do(ctx, tx, func() error { return m.insert(ctx, tx, r.owner) }); err != nil {
 			return err
 		}
 	}

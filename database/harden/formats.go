@@ -10,7 +10,7 @@ func writePsql(m *migrationFile) []File {
 	script := func(down bool) string {
 		s := "\\set ON_ERROR_STOP on\n" + m.head(down)
 		if m.batch.alone {
-			return s + "\nset lock_timeout = " + milliseconds(m.o.LockTimeout) + ";\nset statement_timeout = 0;\n\n" + strings.Join(m.statements(down), "\n")
+			return s + "\n" + m.aloneSettings() + "\n" + strings.Join(m.statements(down), "\n")
 		}
 		return s + "\nbegin;\n" + m.body(down) + "\ncommit;\n"
 	}
@@ -38,7 +38,9 @@ func writeGoose(m *migrationFile) []File {
 	}
 	for _, down := range []bool{false, true} {
 		b.WriteString("\n-- +goose " + map[bool]string{false: "Up", true: "Down"}[down] + "\n")
-		if !m.batch.alone {
+		if m.batch.alone {
+			b.WriteString(m.aloneSettings() + "\n")
+		} else {
 			b.WriteString(m.settings() + "\n")
 		}
 		for _, s := range m.statements(down) {
@@ -55,7 +57,7 @@ func writeFlyway(m *migrationFile) []File {
 	name := fmt.Sprintf("%d__%s.sql", m.number, m.name)
 	script := func(down bool) string {
 		if m.batch.alone {
-			return m.transaction(down)
+			return m.head(down) + "\n" + m.aloneSettings() + "\n" + strings.Join(m.statements(down), "\n") + "\nreset lock_timeout;\nreset statement_timeout;\n"
 		}
 		return m.head(down) + "\n" + m.body(down)
 	}
@@ -87,11 +89,10 @@ func writeDbmate(m *migrationFile) []File {
 	}
 	for _, down := range []bool{false, true} {
 		b.WriteString("-- migrate:" + map[bool]string{false: "up", true: "down"}[down] + option + "\n")
-		b.WriteString(m.head(down) + "\n")
 		if m.batch.alone {
-			b.WriteString(strings.Join(m.statements(down), "\n") + "\n")
+			b.WriteString(m.single(down) + "\n")
 		} else {
-			b.WriteString(m.body(down) + "\n")
+			b.WriteString(m.head(down) + "\n" + m.body(down) + "\n")
 		}
 	}
 	return []File{{m.at.UTC().Format(stamp) + "_" + m.name + ".sql", strings.TrimRight(b.String(), "\n") + "\n"}}

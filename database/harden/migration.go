@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	dbcontext "github.com/pgbulkhead/bulkhead/database/context"
+	"github.com/pgbulkhead/bulkhead/database/inventory"
 )
 
 // Migration is the record of one apply, as bulkhead.migration holds it.
@@ -79,7 +80,8 @@ const createTable = `create table if not exists bulkhead.migration (
 // becomes it; anybody else must be a member for that long.
 type owner struct {
 	superuser bool
-	version   int // major
+	name      string // current_user
+	version   int    // major
 }
 
 func (o owner) do(ctx context.Context, tx pgx.Tx, work func() error) error {
@@ -114,14 +116,20 @@ func execute(ctx context.Context, tx pgx.Tx, sql string) error {
 	return err
 }
 
-// insert records a migration that starts.
-func (m *Migration) insert(ctx context.Context, tx pgx.Tx) error {
+// insert records a migration that starts. The table belongs to the owner of the
+// schema; whoever runs this may read it.
+func (m *Migration) insert(ctx context.Context, tx pgx.Tx, o owner) error {
 	steps, err := json.Marshal(m.steps)
 	if err != nil {
 		return fmt.Errorf("record the migration: %w", err)
 	}
 	if err := execute(ctx, tx, createTable); err != nil {
 		return fmt.Errorf("make bulkhead.migration: %w", err)
+	}
+	if !o.superuser {
+		if err := execute(ctx, tx, "grant select on bulkhead.migration to "+inventory.Quote(o.name)); err != nil {
+			return fmt.Errorf("make bulkhead.migration readable: %w", err)
+		}
 	}
 	up, down := m.texts()
 	const insert = `insert into bulkhead.migration (state, version, context, app_roles, start_state, start_fingerprint, end_state, end_fingerprint,

@@ -25,6 +25,13 @@ const (
 	readerRole = "bulkhead_reader"
 )
 
+// quarantineSchema is where an operator may set rows aside that a constraint
+// would not take. The application has no rights there.
+const quarantineSchema = "bulkhead_quarantine"
+
+// own reports whether a schema is Bulkhead's.
+func own(schema string) bool { return schema == inventory.OwnSchema || schema == quarantineSchema }
+
 // ourRoles are all roles of Bulkhead.
 var ourRoles = []string{dbcontext.Owner, tablesRole, viewsRole, readerRole}
 
@@ -77,6 +84,7 @@ type planner struct {
 	inherits map[*inventory.Role]map[string]bool
 
 	edges    map[*inventory.Relation][]*inventory.Relation // policies that read other tables
+	bad      []string                                      // links that cannot be followed
 	madeRole map[string]bool
 	views    map[*inventory.Relation]bool // that read tenants' rows
 }
@@ -207,6 +215,28 @@ func (p *planner) makeRole(name, attributes, reason string) {
 	}
 	p.madeRole[name] = true
 	p.add(Step{SQL: createRole(name, attributes), Inverse: dropRole(name), Reason: reason, Object: "role:" + name})
+}
+
+// joined runs f, whose steps give things in a schema (or, without one, others)
+// to one of our roles. Who is no superuser must be a member of that role for
+// it, and the role must have CREATE on the schema.
+func (p *planner) joined(role, schema string, f func()) {
+	if p.s.Login.Superuser {
+		f()
+		return
+	}
+	grant, revoke := "grant "+role+" to current_user", "revoke "+role+" from current_user"
+	if p.s.Server.Major() >= version16 {
+		grant += " with inherit true, set true"
+	}
+	if schema != "" {
+		on := " create on schema " + inventory.Quote(schema)
+		grant, revoke = joinSQL(grant, "grant"+on+" to "+role), joinSQL("revoke"+on+" from "+role, revoke)
+	}
+	const reason = "only who may act as the new owner can give it something; no superuser runs this"
+	p.add(Step{SQL: grant, Inverse: revoke, Reason: reason, Object: "role:" + role})
+	f()
+	p.add(Step{SQL: revoke, Inverse: grant, Reason: "for that long only", Object: "role:" + role})
 }
 
 func createRole(name, attributes string) string {

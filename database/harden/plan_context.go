@@ -2,6 +2,7 @@ package harden
 
 import (
 	"errors"
+	"slices"
 
 	dbcontext "github.com/pgbulkhead/bulkhead/database/context"
 	"github.com/pgbulkhead/bulkhead/database/inventory"
@@ -29,6 +30,10 @@ func (p *planner) tenantContext() error {
 	}
 	for _, r := range p.runAs {
 		o.Roles = append(o.Roles, r.Name)
+	}
+	if !o.Superuser && !slices.Contains(o.Roles, p.s.Login.Current) {
+		// To write policies that name the function, one must be able to.
+		o.Roles = append(o.Roles, p.s.Login.Current)
 	}
 	statements, err := p.installed.Update(o)
 	if err != nil {

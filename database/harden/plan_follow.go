@@ -70,9 +70,9 @@ func (p *planner) followRights(other *inventory.Tenancy, signature string) {
 		p.useSchema(readerRole, r.Schema, "to follow references")
 		p.grant(relationSecurable(r), readerRole, []string{"SELECT"}, "to follow references")
 	}
-	own := &inventory.Schema{Name: inventory.OwnSchema}
+	home := &inventory.Schema{Name: inventory.OwnSchema}
 	p.ownerOfOwn()
-	p.grant(schemaSecurable(own), readerRole, []string{"USAGE"}, "to ask for the tenant")
+	p.grant(schemaSecurable(home), readerRole, []string{"USAGE"}, "to ask for the tenant")
 	p.grant(securable{object: "bulkhead.org_id()", sql: "function bulkhead.org_id()", key: functionKeyOf("bulkhead.org_id()")}, readerRole, []string{"EXECUTE"}, "to ask for the tenant")
 	f := securable{object: signature, sql: "function " + signature, key: functionKeyOf(signature)}
 	for _, role := range p.runAs {

@@ -11,7 +11,7 @@ import (
 // owner, whatever row security says about the caller.
 func (p *planner) functions() {
 	for _, f := range p.s.Functions {
-		if !f.SecurityDefiner || f.Schema == inventory.OwnSchema || f.Extension != "" || p.appRoles[f.Owner] {
+		if !f.SecurityDefiner || own(f.Schema) || f.Extension != "" || p.appRoles[f.Owner] {
 			continue
 		}
 		callable := p.m.Calls(f) != nil || p.callable(f)
@@ -85,7 +85,7 @@ func (p *planner) defaultPath(f *inventory.Function) []string {
 	}
 	var out []string
 	for _, schema := range path {
-		if !slices.Contains(out, schema) && p.s.Schema(schema) != nil && schema != inventory.OwnSchema {
+		if !slices.Contains(out, schema) && p.s.Schema(schema) != nil && !own(schema) {
 			out = append(out, schema)
 		}
 	}

@@ -18,12 +18,12 @@ var beyondRows = []struct{ privilege, why string }{
 // grants takes away what no row security can bind.
 func (p *planner) grants() {
 	for _, r := range p.s.Relations {
-		if r.Schema != inventory.OwnSchema && r.Extension == "" {
+		if !own(r.Schema) && r.Extension == "" {
 			p.in(r.Object(), func() { p.relationGrants(r) })
 		}
 	}
 	for _, s := range p.s.Schemas {
-		if s.Name != inventory.OwnSchema && s.Extension == "" {
+		if !own(s.Name) && s.Extension == "" {
 			p.schemaGrants(s)
 		}
 	}
@@ -113,7 +113,7 @@ func (p *planner) schemaGrants(s *inventory.Schema) {
 func (p *planner) defaultPrivileges() {
 	for i := range p.s.DefaultPrivileges {
 		d := &p.s.DefaultPrivileges[i]
-		if d.Schema == inventory.OwnSchema {
+		if own(d.Schema) {
 			continue
 		}
 		switch d.Kind {

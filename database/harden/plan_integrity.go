@@ -18,7 +18,7 @@ func (p *planner) integrity() {
 	planned := make(map[*inventory.Relation][]string) // first columns of planned indexes
 	for _, t := range p.m.Tenancies() {
 		r := t.Relation
-		if !t.Tenant() || !r.TakesPolicies() || r.Schema == inventory.OwnSchema || t.Column == nil {
+		if !t.Tenant() || !r.TakesPolicies() || own(r.Schema) || t.Column == nil {
 			continue
 		}
 		if t.Class == inventory.Direct && len(r.Parents) == 0 {
@@ -28,7 +28,7 @@ func (p *planner) integrity() {
 		p.compositeKeys(t, planned)
 	}
 	for _, t := range p.m.Tenancies() {
-		if t.Class == inventory.Direct && t.Column != nil && t.Relation.Kind == inventory.Table && t.Relation.Schema != inventory.OwnSchema {
+		if t.Class == inventory.Direct && t.Column != nil && t.Relation.Kind == inventory.Table && !own(t.Relation.Schema) {
 			p.tenantIndex(t, planned)
 		}
 	}
@@ -42,7 +42,7 @@ const nothingToUndo = "select 1"
 // into an identifier.
 func shortName(kind string, parts ...string) string {
 	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
-	name := strings.Join(parts, "_")
+	name := strings.ReplaceAll(strings.ReplaceAll(strings.Join(parts, "_"), `"`, ""), ", ", "_")
 	const room = 40 // of 63 bytes, for what names are read for
 	if len(name) > room {
 		name = strings.ToValidUTF8(name[:room], "")
@@ -60,7 +60,7 @@ func findConstraint(r *inventory.Relation, name string) *inventory.Constraint {
 
 // quarantine is SQL that sets rows aside; deleting them stays a decision.
 func quarantine(r *inventory.Relation, where string) string {
-	return "create schema if not exists bulkhead_quarantine;\ncreate table bulkhead_quarantine." + inventory.Quote(r.Schema+"."+r.Name) +
+	return "create schema if not exists " + quarantineSchema + ";\ncreate table " + quarantineSchema + "." + inventory.Quote(r.Schema+"."+r.Name) +
 		" as select * from " + r.SQL() + " t where " + where + ";\n-- then correct the rows, or: delete from " + r.SQL() + " t where " + where
 }
 
@@ -96,19 +96,21 @@ func (p *planner) notNull(t *inventory.Tenancy) {
 	name := shortName("check", r.Name, c.Name)
 	p.validated(r, name, "check ("+col+" is not null)", "no row without a tenant", "ACCESS EXCLUSIVE on "+r.Object()+", for a moment", "t."+col+" is null")
 	alter := "alter table " + r.SQL()
-	back := []string{
-		alter + " add constraint " + inventory.Quote(name) + " check (" + col + " is not null) not valid",
-		alter + " alter column " + col + " drop not null",
-	}
+	back := []string{alter + " alter column " + col + " drop not null"}
 	for _, child := range descendants(r) {
 		if x := child.Column(c.Name); x != nil && x.NotNull {
 			back = append(back, "alter table "+child.SQL()+" alter column "+col+" set not null")
 		}
 	}
+	moment := "ACCESS EXCLUSIVE on " + r.Object() + ", for a moment"
 	p.add(Step{
-		SQL:     joinSQL(alter+" alter column "+col+" set not null", alter+" drop constraint "+inventory.Quote(name)),
-		Inverse: joinSQL(back...),
-		Reason:  "the check that was validated proves it: no row is read", Lock: "ACCESS EXCLUSIVE on " + r.Object() + ", for a moment", Object: c.Object(),
+		SQL: alter + " alter column " + col + " set not null", Inverse: joinSQL(back...),
+		Reason: "the check that was validated proves it: no row is read", Lock: moment, Object: c.Object(),
+	})
+	p.add(Step{
+		SQL:     alter + " drop constraint " + inventory.Quote(name),
+		Inverse: alter + " add constraint " + inventory.Quote(name) + " check (" + col + " is not null) not valid",
+		Reason:  "the check has done its work", Lock: moment, Object: r.Object() + ":" + name,
 	})
 }
 
@@ -212,7 +214,7 @@ func (p *planner) uniqueKey(r *inventory.Relation, columns []*inventory.Column) 
 	if slices.ContainsFunc(p.plan.Steps, func(s Step) bool { return s.Object == r.Object()+":"+name }) {
 		return
 	}
-	p.concurrently(r, name, "create unique index concurrently "+inventory.Quote(name)+" on "+r.SQL()+" ("+names(columns)+")", "a foreign key that carries the tenant references it")
+	p.concurrently(r, name, "create unique index concurrently if not exists "+inventory.Quote(name)+" on "+r.SQL()+" ("+names(columns)+")", "a foreign key that carries the tenant references it")
 	p.add(Step{
 		SQL:     "alter table " + r.SQL() + " add constraint " + inventory.Quote(name) + " unique using index " + inventory.Quote(name),
 		Inverse: "alter table " + r.SQL() + " drop constraint " + inventory.Quote(name),
@@ -242,7 +244,7 @@ func (p *planner) index(r *inventory.Relation, columns []*inventory.Column, reas
 	}
 	planned[r] = append(planned[r], wanted)
 	name := shortName("idx", r.Name, wanted)
-	p.concurrently(r, name, "create index concurrently "+inventory.Quote(name)+" on "+r.SQL()+" ("+wanted+")", reason)
+	p.concurrently(r, name, "create index concurrently if not exists "+inventory.Quote(name)+" on "+r.SQL()+" ("+wanted+")", reason)
 }
 
 // concurrently builds an index without locking writers out. One that was left

@@ -15,12 +15,12 @@ var dml = []string{"SELECT", "INSERT", "UPDATE", "DELETE"}
 func (p *planner) ownership() {
 	p.moveDatabase()
 	for _, s := range p.s.Schemas {
-		if p.appRoles[s.Owner] && s.Name != inventory.OwnSchema {
+		if p.appRoles[s.Owner] && !own(s.Name) {
 			p.moveSchema(s)
 		}
 	}
 	for _, r := range p.s.Relations {
-		if p.appRoles[r.Owner] && r.Schema != inventory.OwnSchema && (r.HoldsRows() || r.Kind == inventory.MaterializedView) {
+		if p.appRoles[r.Owner] && !own(r.Schema) && (r.HoldsRows() || r.Kind == inventory.MaterializedView) {
 			p.in(r.Object(), func() { p.moveRelation(r) })
 		}
 	}
@@ -38,11 +38,13 @@ func (p *planner) moveDatabase() {
 	}
 	s := p.databaseSecurable()
 	p.newOwner()
-	p.add(Step{
-		SQL:     "alter " + s.sql + " owner to " + tablesRole,
-		Inverse: "alter " + s.sql + " owner to " + inventory.Quote(old),
-		Reason:  "the owner of a database creates schemas in it, and from 14 on owns the schema public; " + old + " is a role of the application",
-		Object:  s.object,
+	p.joined(tablesRole, "", func() {
+		p.add(Step{
+			SQL:     "alter " + s.sql + " owner to " + tablesRole,
+			Inverse: "alter " + s.sql + " owner to " + inventory.Quote(old),
+			Reason:  "the owner of a database creates schemas in it, and from 14 on owns the schema public; " + old + " is a role of the application",
+			Object:  s.object,
+		})
 	})
 	p.w.changeOwner(databaseKey, tablesRole)
 	if !p.w.list(databaseKey).has(inventory.Public, "CONNECT") {
@@ -53,11 +55,13 @@ func (p *planner) moveDatabase() {
 func (p *planner) moveSchema(s *inventory.Schema) {
 	old := s.Owner
 	p.newOwner()
-	p.add(Step{
-		SQL:     "alter schema " + inventory.Quote(s.Name) + " owner to " + tablesRole,
-		Inverse: "alter schema " + inventory.Quote(s.Name) + " owner to " + inventory.Quote(old),
-		Reason:  "the owner of a schema drops and replaces what is in it; " + old + " is a role of the application",
-		Object:  s.Object(),
+	p.joined(tablesRole, "", func() {
+		p.add(Step{
+			SQL:     "alter schema " + inventory.Quote(s.Name) + " owner to " + tablesRole,
+			Inverse: "alter schema " + inventory.Quote(s.Name) + " owner to " + inventory.Quote(old),
+			Reason:  "the owner of a schema drops and replaces what is in it; " + old + " is a role of the application",
+			Object:  s.Object(),
+		})
 	})
 	p.w.changeOwner(schemaKey(s.Name), tablesRole)
 	if !p.w.list(schemaKey(s.Name)).has(inventory.Public, "USAGE") {
@@ -70,10 +74,12 @@ func (p *planner) moveRelation(r *inventory.Relation) {
 	p.newOwner()
 	p.useSchema(tablesRole, r.Schema, "foreign keys are checked as the owner of the table")
 	keyword := "alter " + r.Kind.Keyword() + " " + r.SQL()
-	p.add(Step{
-		SQL: keyword + " owner to " + tablesRole, Inverse: keyword + " owner to " + inventory.Quote(old),
-		Reason: "the owner of a table switches row security off; " + old + " is a role of the application",
-		Lock:   accessExclusive(r), Object: r.Object(),
+	p.joined(tablesRole, r.Schema, func() {
+		p.add(Step{
+			SQL: keyword + " owner to " + tablesRole, Inverse: keyword + " owner to " + inventory.Quote(old),
+			Reason: "the owner of a table switches row security off; " + old + " is a role of the application",
+			Lock:   accessExclusive(r), Object: r.Object(),
+		})
 	})
 	before := p.w.list(relationKey(r)).clone()
 	p.w.changeOwner(relationKey(r), tablesRole)
@@ -144,12 +150,12 @@ func (p *planner) keepMemberships() {
 			continue
 		}
 		for _, s := range p.s.Schemas {
-			if s.Name != inventory.OwnSchema && p.lostOn(schemaKey(s.Name), lost, "USAGE") && !p.effective(r, schemaKey(s.Name), "USAGE") {
+			if !own(s.Name) && p.lostOn(schemaKey(s.Name), lost, "USAGE") && !p.effective(r, schemaKey(s.Name), "USAGE") {
 				p.grant(schemaSecurable(s), r.Name, []string{"USAGE"}, keptReason)
 			}
 		}
 		for _, rel := range p.s.Relations {
-			if rel.Schema != inventory.OwnSchema {
+			if !own(rel.Schema) {
 				p.in(rel.Object(), func() { p.keepRelation(r, rel, lost) })
 			}
 		}

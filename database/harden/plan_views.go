@@ -129,10 +129,12 @@ func (p *planner) moveView(r *inventory.Relation) {
 		p.useSchema(viewsRole, used.Schema, "views that it owns read from the schema")
 		p.grant(relationSecurable(used), viewsRole, p.viewNeeds(r), "the view "+r.Object()+" reads it as this role")
 	}
-	p.add(Step{
-		SQL: "alter view " + r.SQL() + " owner to " + viewsRole, Inverse: "alter view " + r.SQL() + " owner to " + inventory.Quote(r.Owner),
-		Reason: "the view reads with the rights of " + r.Owner + ", whom row security does not bind",
-		Lock:   accessExclusive(r), Object: r.Object(),
+	p.joined(viewsRole, r.Schema, func() {
+		p.add(Step{
+			SQL: "alter view " + r.SQL() + " owner to " + viewsRole, Inverse: "alter view " + r.SQL() + " owner to " + inventory.Quote(r.Owner),
+			Reason: "the view reads with the rights of " + r.Owner + ", whom row security does not bind",
+			Lock:   accessExclusive(r), Object: r.Object(),
+		})
 	})
 	p.w.changeOwner(relationKey(r), viewsRole)
 	for _, c := range r.Columns {

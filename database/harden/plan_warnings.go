@@ -16,6 +16,7 @@ func (p *planner) warnings() {
 		p.warnCopy()
 		p.warnIndexes()
 		p.warnRoles()
+		p.warnOwners()
 	}
 	p.warnUnknown()
 	if len(p.m.Guessed) > 0 {
@@ -74,10 +75,26 @@ func (p *planner) warnRoles() {
 	}
 }
 
+// warnOwners says who cannot run migrations any more.
+func (p *planner) warnOwners() {
+	for _, role := range p.m.AppRoles {
+		n := 0
+		for _, s := range p.plan.Steps {
+			if strings.HasSuffix(s.SQL, " owner to "+tablesRole) && strings.HasSuffix(s.Inverse, " owner to "+inventory.Quote(role.Name)) {
+				n++
+			}
+		}
+		if n > 0 {
+			p.warn(role.Object(), "role owns nothing any more", fmt.Sprintf("it owned %d objects, which %s gets: it reads and writes rows as before, "+
+				"but migrations must run as another role, one that is a member of %s", n, tablesRole, tablesRole))
+		}
+	}
+}
+
 func (p *planner) warnUnknown() {
 	for _, t := range p.m.Tenancies() {
 		r := t.Relation
-		if t.Class == inventory.Unknown && r.Schema != inventory.OwnSchema && r.Extension == "" && p.m.Reaches(r) != nil && !p.closed(r) {
+		if t.Class == inventory.Unknown && !own(r.Schema) && r.Extension == "" && p.m.Reaches(r) != nil && !p.closed(r) {
 			p.warn(r.Object(), "table is not protected", "nothing leads from it to a tenant, and it is not declared global: "+
 				"add a tenant column or a foreign key, or name it with --global-table")
 		}

@@ -107,8 +107,19 @@ type Database struct {
 // Install makes a database with the schema, for the length of the test.
 func (s *Schema) Install(t testing.TB, server *pgtest.Server) *Database {
 	t.Helper()
+	return s.InstallAs(t, server, "")
+}
+
+// InstallAs is Install with a role that makes the schema, and so owns it. It
+// must be able to make roles.
+func (s *Schema) InstallAs(t testing.TB, server *pgtest.Server, owner string) *Database {
+	t.Helper()
 	d := &Database{Schema: s, Server: server, Name: server.CreateDatabase(t), counts: make(map[string]int)}
-	server.Exec(t, d.Name, s.sql)
+	if owner == "" {
+		server.Exec(t, d.Name, s.sql)
+	} else {
+		server.Exec(t, d.Name, "alter database "+d.Name+" owner to "+owner+"; alter schema public owner to "+owner+"; set role "+owner+";\n"+s.sql)
+	}
 	d.Admin = server.Connect(t, d.Name)
 	t.Cleanup(func() { d.Admin.Close(context.Background()) })
 	for _, x := range d.tables(t) {
