@@ -81,7 +81,9 @@ func (s *Session) serverBorrowed(st *step, sc *serverConn, e *clientError) {
 		return
 	}
 	s.sc = sc
-	s.env.recent.put(s.key, sc.params)
+	if s.phase == phaseAttaching && sc.state == (clientSettings{}) {
+		s.env.recent.put(s.key, sc.params)
+	}
 	if sc.label != s.context.Label || sc.state != s.state {
 		s.setLabel(st, s.adoptSQL(sc.state))
 		return

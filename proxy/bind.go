@@ -28,11 +28,7 @@ func (s *Session) bindMessage(st *step, b []byte, size int) int {
 	if !s.serverNeeded(st) {
 		return 0
 	}
-	p, missing := s.lookup(statement)
-	if missing != nil {
-		s.refuseWith(st, b[:5], *missing)
-		return s.skip(b, size)
-	}
+	p := s.lookup(statement)
 	bind := bindMessage{portal: portal, statement: statement, rest: rest, size: size}
 	if p != nil && len(p.inspection.OrgParams) > 0 {
 		switch s.checkBind(st, bind.rest, p) {
@@ -75,10 +71,11 @@ func (s *Session) sendBind(st *step, b []byte, m *bindMessage, p *prepared) int 
 	name := s.ensure(st, p)
 	s.sc.unsynced = true
 	n := min(m.size, len(b))
-	s.sc.owed.push(owed{kind: owedBind})
 	if name == "" {
+		s.sc.owed.push(owed{kind: owedBind})
 		st.toServer.forward(b[:n])
 	} else {
+		s.sc.owed.push(owed{kind: owedBind, of: p})
 		out := st.toServer.grow()
 		out = append(out, 'B')
 		out = binary.BigEndian.AppendUint32(out, uint32(m.size-1-len(m.statement)+len(name)))

@@ -138,22 +138,7 @@ var (
 		message: "a Bind whose parameters are compared with the tenant is too large",
 		hint:    "Send large values in a statement of their own, or without a tenant parameter.",
 	}
-	errUnnamedGone = clientError{
-		severity: severityError, code: "26000",
-		message: "unnamed prepared statement does not exist",
-	}
 )
-
-// noStatement is PostgreSQL's error for a prepared statement that the session
-// has not got; it quotes the name that the client sent.
-func noStatement(name []byte) clientError {
-	return clientError{severity: severityError, code: "26000", message: `prepared statement "` + string(name) + `" does not exist`}
-}
-
-// statementExists is PostgreSQL's error for a name that is taken.
-func statementExists(name []byte) clientError {
-	return clientError{severity: severityError, code: "42P05", message: `prepared statement "` + string(name) + `" already exists`}
-}
 
 // fromDecision is the error of a refused message.
 func fromDecision(d *policy.Decision) clientError {

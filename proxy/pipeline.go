@@ -40,6 +40,9 @@ type owed struct {
 	// refusal, if set, is the error that the client gets in place of the
 	// server's: the message was replaced by one that certainly fails.
 	refusal *clientError
+	// of is the prepared statement that the message names, if it has another
+	// name on the server: errors that quote that one are put right.
+	of *prepared
 	// change is what the message does to the prepared statements, nil for
 	// nothing. It is undone if the message fails or is never carried out.
 	change *change

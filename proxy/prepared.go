@@ -12,7 +12,9 @@ import (
 type prepared struct {
 	inspection *policy.Inspection
 	parent     *traceParent
-	id         statementID // set for a named statement in transaction pooling
+	// Set for a named statement in transaction pooling.
+	name string // the client's
+	id   statementID
 }
 
 // statements are the prepared statements and portals of a session. In session
@@ -81,13 +83,31 @@ func (s *Session) sendParse(st *step, msg, name, text []byte, ins *policy.Inspec
 		s.send(st, msg, owed{kind: owedParse, inspection: ins})
 		return
 	}
-	if s.named[string(name)] != nil {
-		s.refuseWith(st, msg, statementExists(name))
-		return
+	p.name, p.id = string(name), s.identify(text, msg[5+len(name)+1+len(text)+1:])
+	switch old := s.named[p.name]; {
+	case s.onServer[p.name] || old == nil && s.byStatement[p.name]:
+		s.parseAsNamed(st, msg, &p)
+	case old != nil:
+		// The server finds that the name is taken, once it finds no fault with
+		// the text.
+		s.parseAs(st, s.ensure(st, old), p.id.Value(), owed{kind: owedParse, of: old})
+	default:
+		s.named[p.name] = &p
+		s.prepare(st, p.id, owed{kind: owedParse, inspection: ins, change: &change{name: p.name, now: &p}})
 	}
-	p.id = s.identify(text, msg[5+len(name)+1+len(text)+1:])
-	s.named[string(name)] = &p
-	s.prepare(st, p.id, owed{kind: owedParse, inspection: ins, change: &change{name: string(name), now: &p}})
+}
+
+// parseAsNamed forwards the Parse of a name that the server may have, since a
+// statement has used it there.
+func (s *Session) parseAsNamed(st *step, msg []byte, p *prepared) {
+	o := owed{kind: owedParse, inspection: p.inspection}
+	if s.named[p.name] == nil {
+		s.named[p.name] = p
+		s.keepOnServer(p.name)
+		o.change = &change{name: p.name, now: p, there: true}
+	}
+	s.sc.unsynced = true
+	s.send(st, msg, o)
 }
 
 func (s *Session) parseUnnamed(st *step, msg, text []byte, ins *policy.Inspection) {
@@ -145,29 +165,37 @@ func (s *Session) holdsUnnamed() bool { return s.statement != nil && len(s.messa
 // the Sync.
 func (s *Session) serverSkips() bool { return s.sc != nil && s.sc.owed.skipping }
 
-// lookup returns the prepared statement of a Bind or Describe. What the
-// session cannot have is refused: the same name may be another session's.
-func (s *Session) lookup(name []byte) (p *prepared, missing *clientError) {
+// lookup returns the prepared statement of a Bind or Describe; nil if it can
+// only have been made by PREPARE. What the session cannot have is taken for a
+// statement that exists nowhere, so that the server says so: the same name may
+// be another session's.
+func (s *Session) lookup(name []byte) *prepared {
 	if len(name) == 0 {
 		if s.statement == nil {
-			return nil, &errUnnamedGone
+			return &noUnnamed
 		}
-		return s.statement, nil
+		return s.statement
 	}
-	if p = s.named[string(name)]; p != nil || !s.pooling() || s.pin&pinPrepared != 0 {
-		return p, nil // nil: made by PREPARE
+	p := s.named[string(name)]
+	if p == nil && s.pooling() && s.pin&pinPrepared == 0 {
+		return &prepared{name: string(name), inspection: noUnnamed.inspection}
 	}
-	e := noStatement(name)
-	return nil, &e
+	return p
 }
+
+// noUnnamed stands for an unnamed statement that does not exist.
+var noUnnamed = prepared{inspection: &policy.Inspection{}}
+
+// exists reports whether p is a statement that the session has prepared.
+func (p *prepared) exists() bool { return p.inspection != noUnnamed.inspection }
 
 // closeStatement handles Close of a prepared statement in transaction pooling:
 // the statement may be in use by other sessions, so it stays on the server.
 // It reports whether that was all.
 func (s *Session) closeStatement(st *step, name []byte) bool {
 	p := s.named[string(name)]
-	if len(name) > 0 && p == nil && s.pin&pinPrepared != 0 {
-		return false // made by PREPARE
+	if len(name) > 0 && (s.onServer[string(name)] || p == nil && s.pin&pinPrepared != 0) {
+		return false // the server has it under that name, or made by PREPARE
 	}
 	if len(name) == 0 {
 		p, s.statement, s.message = s.statement, nil, s.message[:0]
@@ -190,18 +218,25 @@ func (s *Session) replyLocally(st *step, b []byte, c *change) {
 	s.sc.answerLocally(st)
 }
 
-// closeNamed notes a Close that goes to the server.
-func (s *Session) closeNamed(what byte, name []byte) {
+// closeNamed notes a Close that goes to the server. It returns what that
+// changes.
+func (s *Session) closeNamed(what byte, name []byte) (c *change) {
 	switch {
 	case what == 'S' && len(name) == 0:
 		s.statement = nil
 	case what == 'S':
+		if s.onServer[string(name)] {
+			s.touched = true // it may have been the last that held the connection
+			c = &change{name: string(name), before: s.named[string(name)], there: true}
+			delete(s.onServer, string(name))
+		}
 		delete(s.named, string(name))
 	case len(name) == 0:
 		s.portal = nil
 	default:
 		delete(s.portals, string(name))
 	}
+	return c
 }
 
 // execute returns what is owed for an Execute of the portal named in body.

@@ -62,10 +62,6 @@ func (s *Session) refuseLocally(st *step, typ byte, e clientError) {
 // refuseStream refuses a message of any size without holding it: its body is
 // dropped as it comes.
 func (s *Session) refuseStream(st *step, b []byte, size int, d *policy.Decision, p policy.Protocol) int {
-	if d.Action != policy.Block {
-		// A message that is not read cannot be forwarded, whatever the mode.
-		d.Action = policy.Block
-	}
 	s.record(st, *d, nil, p, nil)
 	s.refuse(st, b[:5], d)
 	return s.skip(b, size)

@@ -195,7 +195,7 @@ func TestServerConn_OutOfStep(t *testing.T) {
 		{"success of what had to fail", []owed{{kind: owedQuery, refusal: &refusal}}, join(srvMsg('C', "SET\x00"), srvReady('I')), errUnexpected},
 		{"success of a Parse that had to fail", []owed{{kind: owedParse, refusal: &refusal}}, srvMsg('1', ""), errUnexpected},
 		{"length too small", []owed{{kind: owedQuery}}, []byte{'C', 0, 0, 0, 3}, errFrame},
-		{"endless ErrorResponse", []owed{{kind: owedQuery}}, []byte{'E', 0x7f, 0, 0, 0}, errFrame},
+		{"endless ParameterStatus", []owed{{kind: owedQuery}}, []byte{'S', 0x7f, 0, 0, 0}, errFrame},
 		{"unsafe encoding", []owed{{kind: owedQuery}}, srvMsg('S', "client_encoding\x00SJIS\x00"), errUnsafeParameter},
 		{"unsafe strings", []owed{{kind: owedQuery}}, srvMsg('S', "standard_conforming_strings\x00off\x00"), errUnsafeParameter},
 		{"CopyBothResponse", []owed{{kind: owedQuery}}, srvMsg('W', "\x00\x00\x00"), errUnexpected},

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/hex"
 	"strconv"
@@ -122,6 +123,9 @@ type change struct {
 	name        string
 	now, before *prepared
 
+	// there: also under that name on the server connection.
+	there bool
+
 	id               statementID
 	prepared, closed string
 }
@@ -155,9 +159,15 @@ func (s *Session) undo(c *change) {
 	case c.now != nil:
 		if s.named[c.name] == c.now {
 			delete(s.named, c.name)
+			if c.there {
+				delete(s.onServer, c.name)
+			}
 		}
 	case c.before != nil && c.name != "" && s.named[c.name] == nil:
 		s.named[c.name] = c.before
+		if c.there {
+			s.keepOnServer(c.name)
+		}
 	case c.now == nil && c.before == nil:
 		delete(s.onServer, c.name)
 	}
@@ -166,7 +176,13 @@ func (s *Session) undo(c *change) {
 // ensure makes sure that the server connection has the statement p, and those
 // that p names. It returns the name of p there, "" if it is the client's.
 func (s *Session) ensure(st *step, p *prepared) string {
-	if p == nil || !s.pooling() {
+	if p == nil {
+		return ""
+	}
+	if !p.exists() {
+		return s.ensureMissing(st, p)
+	}
+	if !s.pooling() || s.onServer[p.name] && s.named[p.name] == p {
 		return ""
 	}
 	s.materialise(st, p.inspection.Effects.Prepared, false)
@@ -182,6 +198,18 @@ func (s *Session) ensure(st *step, p *prepared) string {
 		return name
 	}
 	return s.prepare(st, p.id, owed{kind: owedParse, hidden: true, change: &change{}})
+}
+
+// ensureMissing makes sure that the server has no such statement.
+func (s *Session) ensureMissing(st *step, p *prepared) string {
+	if p.name != "" {
+		return statementPrefix // nothing has this name
+	}
+	s.sc.known.unnamed = unnamedID{}
+	s.sc.unsynced = true
+	st.toServer.add(append(st.toServer.grow(), 'C', 0, 0, 0, 6, 'S', 0))
+	s.sc.owed.push(owed{kind: owedClose, own: true})
+	return ""
 }
 
 // prepare sends the Parse of a statement under a new name of the server
@@ -221,12 +249,7 @@ func (s *Session) materialise(st *step, names []string, sync bool) {
 		if p == nil || s.onServer[name] {
 			continue
 		}
-		if s.onServer == nil {
-			s.onServer = make(map[string]bool)
-		}
-		s.onServer[name] = true
-		s.pin |= pinPrepared
-		s.touched = true
+		s.keepOnServer(name)
 		s.parseAs(st, name, p.id.Value(), owed{kind: owedParse, own: sync, hidden: true, change: &change{name: name}})
 		sent = true
 	}
@@ -234,6 +257,32 @@ func (s *Session) materialise(st *step, names []string, sync bool) {
 		st.toServer.add(append(st.toServer.grow(), 'S', 0, 0, 0, 4))
 		s.sc.owed.push(owed{kind: owedSync, own: true})
 		s.sc.unsynced = false
+	}
+}
+
+// keepOnServer notes that the server connection has a statement under the
+// client's name.
+func (s *Session) keepOnServer(name string) {
+	if s.onServer == nil {
+		s.onServer = make(map[string]bool)
+	}
+	s.onServer[name] = true
+	s.pin |= pinPrepared
+	s.touched = true
+}
+
+// quoteAsClient puts the client's name of a statement in the place of the
+// server's in an ErrorResponse, which is appended to b.
+func quoteAsClient(b, msg []byte, name string) []byte {
+	b, at := begin(b, 'E')
+	for rest := msg[5:]; ; {
+		i := bytes.Index(rest, []byte(statementPrefix))
+		if i < 0 {
+			return finish(append(b, rest...), at)
+		}
+		b = append(append(b, rest[:i]...), name...)
+		rest = rest[i+len(statementPrefix):]
+		rest = bytes.TrimLeft(rest, "0123456789abcdefghijklmnopqrstuvwxyz")
 	}
 }
 
@@ -245,10 +294,12 @@ func (s *Session) carriedOut(ins *policy.Inspection) {
 	for _, name := range ins.Effects.Deallocated {
 		delete(s.named, name)
 		delete(s.onServer, name)
+		delete(s.byStatement, name)
 	}
 	if ins.Effects.Has(parser.EffectDiscardAll | parser.EffectDeallocateAll) {
 		clear(s.named)
 		clear(s.onServer)
+		clear(s.byStatement)
 		s.sc.known.clear()
 	}
 }
