@@ -184,6 +184,7 @@ func (s *Session) sendQuery(st *step, msg, text []byte, ins *policy.Inspection) 
 		s.materialise(st, ins.Effects.Prepared, true)
 	}
 	s.note(ins)
+	s.makeWay(st, ins)
 	o := owed{kind: owedQuery, inspection: ins, start: st.now.UnixNano()}
 	if s.env.tracing() {
 		o.parent = parentOf(text)

@@ -321,6 +321,20 @@ func (p *pool) sweep(now time.Time) {
 	p.carryOut(out)
 }
 
+// closeIdle closes all idle connections.
+func (p *pool) closeIdle() {
+	p.mu.Lock()
+	var out outcome
+	for _, o := range p.orgs {
+		for len(o.idle) > 0 {
+			p.drop(o, 0, &out)
+		}
+		p.forget(o)
+	}
+	p.mu.Unlock()
+	p.carryOut(out)
+}
+
 // shut closes all idle connections and lends no more.
 func (p *pool) shut() {
 	p.mu.Lock()

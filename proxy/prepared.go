@@ -251,6 +251,7 @@ func (s *Session) execute(st *step, body []byte) owed {
 		return o
 	}
 	s.note(p.inspection)
+	s.makeWay(st, p.inspection)
 	if s.resetsLabel(p.inspection) {
 		s.relabel = true
 	}

@@ -135,6 +135,15 @@ func (s *Session) noteCustom(e *parser.Effects) {
 	}
 }
 
+// makeWay closes idle server connections in front of a statement that waits
+// until nobody is connected to a database.
+func (s *Session) makeWay(st *step, ins *policy.Inspection) {
+	switch ins.Kind {
+	case "CREATE DATABASE", "DROP DATABASE", "ALTER DATABASE":
+		st.ask(closeIdle{})
+	}
+}
+
 // maybeDetach gives the server connection back at a transaction boundary, in
 // transaction pooling, unless the session left something on it.
 func (s *Session) maybeDetach(st *step) {

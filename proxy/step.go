@@ -35,6 +35,9 @@ type (
 		text     string
 		extended bool
 	}
+	// openDatabase asks for the engine of a database that is not known yet;
+	// answered by databaseOpened.
+	openDatabase struct{ name string }
 	// borrowServer asks for a server connection; answered by serverBorrowed.
 	borrowServer struct{}
 	// returnServer gives the server connection back, with what the session
@@ -42,6 +45,8 @@ type (
 	// As a pointer each, they cost no memory as a request.
 	returnServer struct{ sc *serverConn }
 	returnClean  struct{ sc *serverConn }
+	// closeIdle closes the server connections that nobody uses.
+	closeIdle struct{}
 	// cancelQuery carries a CancelRequest to the session that owns the key.
 	cancelQuery struct{ key string }
 	// cancelOwn cancels the statement that runs for this session.
@@ -53,9 +58,11 @@ type (
 func (startTLS) isRequest()     {}
 func (verifyToken) isRequest()  {}
 func (inspectText) isRequest()  {}
+func (openDatabase) isRequest() {}
 func (borrowServer) isRequest() {}
 func (returnServer) isRequest() {}
 func (returnClean) isRequest()  {}
+func (closeIdle) isRequest()    {}
 func (cancelQuery) isRequest()  {}
 func (cancelOwn) isRequest()    {}
 func (closeClient) isRequest()  {}

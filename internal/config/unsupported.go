@@ -1,7 +1,5 @@
 package config
 
-import "slices"
-
 // Unsupported is a value that the contract of the configuration has and this
 // version of Bulkhead cannot honour. It is an error, never ignored: somebody
 // relies on it.
@@ -27,12 +25,6 @@ func UnsupportedValues() []Unsupported {
 			Used: func(c *Config) bool { return c.Tenant.SigningKeyFile != "" },
 			What: "the signed tenant context is not supported by this version",
 			Todo: "remove it",
-		},
-		{
-			Key:  "server.databases",
-			Used: func(c *Config) bool { return slices.Contains(c.Server.Databases, "*") },
-			What: `"*" is not supported by this version: the guard reads the catalogue of each database that it serves`,
-			Todo: "list the databases by name",
 		},
 	}
 }
