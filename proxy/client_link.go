@@ -189,7 +189,7 @@ func (c *clientLink) carryOut(r request) {
 	case returnClean:
 		r.sc.link.giveBack(true)
 	case closeIdle:
-		c.srv.pool.closeIdle()
+		c.srv.pool.closeIdle(c.loop.Now())
 	case registerKey:
 		c.key = r.key
 		c.srv.cancels.put(r.key, c)

@@ -25,11 +25,13 @@ type pool struct {
 	opts PoolOptions
 	dial func(*waiter) // starts a login; ends in done or failed
 
-	mu     sync.Mutex
-	total  int // server connections that exist or are being made
-	orgs   map[string]*orgPool
-	queue  []*orgPool // orgs with waiters, the next to be served first
-	closed bool
+	mu    sync.Mutex
+	total int // server connections that exist or are being made
+	orgs  map[string]*orgPool
+	queue []*orgPool // orgs with waiters, the next to be served first
+	// emptyUntil: what comes back before is closed, see closeIdle.
+	emptyUntil time.Time
+	closed     bool
 }
 
 // orgPool is one org's share. Guarded by the pool's mu.
@@ -208,7 +210,7 @@ func (p *pool) put(l *serverLink, now time.Time) {
 	var out outcome
 	o := p.org(l.sc.key.org)
 	switch w := o.matching(l); {
-	case p.closed || p.expired(l, now):
+	case p.closed || p.expired(l, now) || now.Before(p.emptyUntil):
 		p.release(o, &out)
 		out.close = append(out.close, l)
 	case w != nil:
@@ -321,9 +323,11 @@ func (p *pool) sweep(now time.Time) {
 	p.carryOut(out)
 }
 
-// closeIdle closes all idle connections.
-func (p *pool) closeIdle() {
+// closeIdle closes all idle connections, and for a while those that become
+// idle.
+func (p *pool) closeIdle(now time.Time) {
 	p.mu.Lock()
+	p.emptyUntil = now.Add(emptyFor)
 	var out outcome
 	for _, o := range p.orgs {
 		for len(o.idle) > 0 {
@@ -334,6 +338,10 @@ func (p *pool) closeIdle() {
 	p.mu.Unlock()
 	p.carryOut(out)
 }
+
+// emptyFor is how long the server waits for others to leave a database that a
+// statement wants for itself (CountOtherDBBackends).
+const emptyFor = 5 * time.Second
 
 // shut closes all idle connections and lends no more.
 func (p *pool) shut() {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"unique"
 
+	"github.com/pgbulkhead/bulkhead/parser"
 	"github.com/pgbulkhead/bulkhead/policy"
 )
 
@@ -65,6 +66,9 @@ func (s *Session) sendParse(st *step, msg, name, text []byte, ins *policy.Inspec
 	if s.serverSkips() {
 		return
 	}
+	if s.pooling() && ins.Effects.Has(parser.EffectExecute) {
+		s.materialise(st, ins.Effects.Prepared, false) // what EXECUTE returns is settled now
+	}
 	if len(name) == 0 {
 		s.parseUnnamed(st, msg, text, ins)
 		return
@@ -83,7 +87,7 @@ func (s *Session) sendParse(st *step, msg, name, text []byte, ins *policy.Inspec
 		s.send(st, msg, owed{kind: owedParse, inspection: ins})
 		return
 	}
-	p.name, p.id = string(name), s.identify(text, msg[5+len(name)+1+len(text)+1:])
+	p.name, p.id = string(name), s.identify(text, msg[5+len(name)+1+len(text)+1:], ins)
 	switch old := s.named[p.name]; {
 	case s.onServer[p.name] || old == nil && s.byStatement[p.name]:
 		s.parseAsNamed(st, msg, &p)
@@ -134,17 +138,14 @@ func (s *Session) parseUnnamed(st *step, msg, text []byte, ins *policy.Inspectio
 
 // identify returns the identity of a statement. Under other settings of the
 // client, such as search_path, its names and parameters may mean something
-// else.
-func (s *Session) identify(text, types []byte) statementID {
-	return unique.Make(statementKey{text: string(text), types: string(types), state: s.state, session: s.unsettled()})
-}
-
-// unsettled is the session's own mark while its settings are not known.
-func (s *Session) unsettled() uint64 {
-	if s.touched {
-		return s.id
+// else. While the settings are not known, or if the text names a prepared
+// statement, it is the session's own.
+func (s *Session) identify(text, types []byte, ins *policy.Inspection) statementID {
+	k := statementKey{text: string(text), types: string(types), state: s.state}
+	if s.touched || len(ins.Effects.Prepared) > 0 {
+		k.session = s.id
 	}
-	return 0
+	return unique.Make(k)
 }
 
 // forgetUnnamed: a simple Query destroys the unnamed statement, and the end
