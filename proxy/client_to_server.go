@@ -179,13 +179,14 @@ func (s *Session) sendQuery(st *step, msg, text []byte, ins *policy.Inspection) 
 		// fail a statement that comes later (shared attacks, last fact).
 		s.sc.doubtful("a Query came before the Sync of an extended query")
 	}
+	was := s.saveUnnamed()
 	s.forgetUnnamed() // a simple Query destroys the unnamed statement
 	if s.pooling() {
 		s.materialise(st, ins.Effects.Prepared, true)
 	}
 	s.note(ins)
 	s.makeWay(st, ins)
-	o := owed{kind: owedQuery, inspection: ins, start: st.now.UnixNano()}
+	o := owed{kind: owedQuery, inspection: ins, start: st.now.UnixNano(), change: was}
 	if s.env.tracing() {
 		o.parent = parentOf(text)
 	}

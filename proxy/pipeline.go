@@ -127,14 +127,14 @@ const maxKeptOwed = 64
 // fail drops the head and all that the server discards after an error in an
 // extended query: everything up to the next Sync. What the dropped messages
 // would have changed is undone, the last first.
-func (p *pipeline) fail(undo func(*change)) {
+func (p *pipeline) fail(undo func(c *change, skipped bool)) {
 	n := 0
 	for n < p.n && p.at(n).kind != owedSync {
 		n++
 	}
 	for i := n - 1; i >= 0; i-- {
 		if c := p.at(i).change; c != nil {
-			undo(c)
+			undo(c, i > 0)
 		}
 	}
 	for range n {

@@ -115,13 +115,15 @@ func (s *Session) parseAsNamed(st *step, msg []byte, p *prepared) {
 }
 
 func (s *Session) parseUnnamed(st *step, msg, text []byte, ins *policy.Inspection) {
-	o := owed{kind: owedParse, inspection: ins}
+	o := owed{kind: owedParse, inspection: ins, change: s.saveUnnamed()}
+	if o.change == nil {
+		o.change = &unnamedParse
+	}
 	if s.statement == nil || s.statement == s.portal || len(s.portals) > 0 {
 		s.statement = new(prepared) // a portal may refer to the old one
 	}
 	*s.statement = s.newPrepared(ins, text, false)
 	if s.pooling() {
-		o.change = &unnamedParse
 		s.unnamed = unnamedID{s.id, s.unnamed.n + 1}
 		s.sc.known.unnamed = s.unnamed
 		if cap(s.message) > maxKeptUnnamed {
@@ -134,6 +136,25 @@ func (s *Session) parseUnnamed(st *step, msg, text []byte, ins *policy.Inspectio
 	}
 	s.sc.unsynced = true
 	s.send(st, msg, o)
+}
+
+// unnamedState is what the session knows of its unnamed statement.
+type unnamedState struct {
+	statement *prepared
+	message   []byte
+	id        unnamedID
+}
+
+// saveUnnamed returns the change by a message that replaces or destroys the
+// unnamed statement, if the server may skip it: an earlier message may have
+// failed. Else it is nil.
+func (s *Session) saveUnnamed() *change {
+	if s.statement == nil || s.sc == nil || s.sc.owed.len() == 0 {
+		return nil
+	}
+	c := &change{was: &unnamedState{s.statement, s.message, s.unnamed}}
+	s.statement, s.message = nil, nil
+	return c
 }
 
 // identify returns the identity of a statement. Under other settings of the
@@ -194,12 +215,15 @@ func (p *prepared) exists() bool { return p.inspection != noUnnamed.inspection }
 // the statement may be in use by other sessions, so it stays on the server.
 // It reports whether that was all.
 func (s *Session) closeStatement(st *step, name []byte) bool {
-	p := s.named[string(name)]
-	if len(name) > 0 && (s.onServer[string(name)] || p == nil && s.pin&pinPrepared != 0) {
-		return false // the server has it under that name, or made by PREPARE
-	}
 	if len(name) == 0 {
-		p, s.statement, s.message = s.statement, nil, s.message[:0]
+		c := s.saveUnnamed()
+		s.statement, s.message = nil, s.message[:0]
+		s.replyLocally(st, closeComplete, c)
+		return true
+	}
+	p := s.named[string(name)]
+	if s.onServer[string(name)] || p == nil && s.pin&pinPrepared != 0 {
+		return false // the server has it under that name, or made by PREPARE
 	}
 	delete(s.named, string(name))
 	s.replyLocally(st, closeComplete, &change{name: string(name), before: p})
@@ -224,6 +248,7 @@ func (s *Session) replyLocally(st *step, b []byte, c *change) {
 func (s *Session) closeNamed(what byte, name []byte) (c *change) {
 	switch {
 	case what == 'S' && len(name) == 0:
+		c = s.saveUnnamed()
 		s.statement = nil
 	case what == 'S':
 		if s.onServer[string(name)] {

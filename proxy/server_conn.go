@@ -88,9 +88,9 @@ type replies interface {
 	ready(st *step, o *owed)
 	// executed: the server has completed the Execute o.
 	executed(st *step, o *owed)
-	// undo: the message that was to make the change c has failed or is never
-	// carried out.
-	undo(c *change)
+	// undo: the message that was to make the change c has failed, or the
+	// server skips it.
+	undo(c *change, skipped bool)
 	// failed: the server answered o with an error, SQLSTATE code.
 	failed(st *step, o *owed, code string)
 	// parameter: the server reported a setting.

@@ -270,7 +270,7 @@ func (l *serverLink) ready(_ *step, o *owed) {
 
 func (l *serverLink) executed(*step, *owed) {}
 
-func (l *serverLink) undo(*change) {}
+func (l *serverLink) undo(*change, bool) {}
 
 func (l *serverLink) failed(*step, *owed, string) {}
 

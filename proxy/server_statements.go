@@ -123,6 +123,8 @@ type change struct {
 	name        string
 	now, before *prepared
 
+	// was is the unnamed statement before the message.
+	was *unnamedState
 	// there: also under that name on the server connection.
 	there bool
 
@@ -152,10 +154,14 @@ func (k *serverStatements) undo(c *change) {
 }
 
 // undo implements replies.
-func (s *Session) undo(c *change) {
+func (s *Session) undo(c *change, skipped bool) {
 	switch {
-	case c == &unnamedParse:
+	case c.was != nil && skipped:
+		s.statement, s.message, s.unnamed = c.was.statement, c.was.message, c.was.id
+	case c == &unnamedParse || c.was != nil:
+		// The server drops the old one before it reads the new one.
 		s.statement, s.message = nil, s.message[:0]
+	case c == &hiddenParse:
 	case c.now != nil:
 		if s.named[c.name] == c.now {
 			delete(s.named, c.name)

@@ -199,9 +199,9 @@ func (sc *serverConn) errorResponse(st *step, b []byte, whole bool, r replies) (
 	case owedQuery, owedCall, owedSync:
 		o.failed = true
 	default:
-		sc.owed.fail(func(c *change) {
+		sc.owed.fail(func(c *change, skipped bool) {
 			sc.known.undo(c)
-			r.undo(c)
+			r.undo(c, skipped)
 		})
 	}
 	return pass, nil
