@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -87,6 +88,8 @@ func (x *turn) receive(c *wiretest.Client) (msgs []wiretest.Message, err error) 
 		}
 		msgs = append(msgs, m)
 		switch {
+		case m.Type == 'E' && m.Field('S') == "FATAL":
+			return msgs, errFatal
 		case m.Type == 'Z':
 			if ready++; ready >= x.ready {
 				return msgs, nil
@@ -98,6 +101,8 @@ func (x *turn) receive(c *wiretest.Client) (msgs []wiretest.Message, err error) 
 		}
 	}
 }
+
+var errFatal = errors.New("the connection is about to end")
 
 // flushes tells that the turn asks for nothing that a ReadyForQuery answers;
 // then the number of the messages themselves is awaited.
