@@ -13,9 +13,14 @@ import (
 type prepared struct {
 	inspection *policy.Inspection
 	parent     *traceParent
-	// Set for a named statement in transaction pooling.
-	name string // the client's
-	id   statementID
+	// Set for a named statement.
+	name  string // the client's
+	id    statementID
+	begin string // the text of a statement that begins a transaction
+	// identity is set for a statement that changes the session's identity.
+	identity *identityStatement
+	// absent: in session pooling, it is not on the present server connection.
+	absent bool
 }
 
 // statements are the prepared statements and portals of a session. In session
@@ -47,18 +52,15 @@ func (s *Session) pooling() bool { return s.env.opts.Pool.Transaction }
 // keeps what spans say of it.
 func (s *Session) newPrepared(ins *policy.Inspection, text []byte, named bool) prepared {
 	p := prepared{inspection: ins}
+	if ins.Begins {
+		p.begin = string(text)
+	}
 	if s.env.tracing() {
 		p.parent = parentOf(text)
 	} else if named {
-		p.inspection = slim(ins)
+		p.inspection = ins.Slim()
 	}
 	return p
-}
-
-// slim returns what the session needs of an inspection once the statement is
-// prepared. The whole one holds the text, and a client may prepare many.
-func slim(ins *policy.Inspection) *policy.Inspection {
-	return &policy.Inspection{Effects: ins.Effects, OrgParams: ins.OrgParams, Kind: ins.Kind, Collection: ins.Collection}
 }
 
 // sendParse forwards a Parse that was inspected.
@@ -81,20 +83,28 @@ func (s *Session) sendParse(st *step, msg, name, text []byte, ins *policy.Inspec
 		s.named = make(map[string]*prepared)
 	}
 	p := s.newPrepared(ins, text, true)
+	p.name, p.id = string(name), s.identify(text, msg[5+len(name)+1+len(text)+1:], ins)
 	if !s.pooling() {
-		s.named[string(name)] = &p
+		o := owed{kind: owedParse, inspection: ins}
+		if old := s.named[p.name]; old == nil {
+			s.named[p.name] = &p
+			o.change = &change{name: p.name, now: &p}
+		} else {
+			s.ensure(st, p.name, old) // the server finds that the name is taken
+		}
 		s.sc.unsynced = true
-		s.send(st, msg, owed{kind: owedParse, inspection: ins})
+		s.send(st, msg, o)
 		return
 	}
-	p.name, p.id = string(name), s.identify(text, msg[5+len(name)+1+len(text)+1:], ins)
 	switch old := s.named[p.name]; {
 	case s.onServer[p.name] || old == nil && s.byStatement[p.name]:
 		s.parseAsNamed(st, msg, &p)
+	case old != nil && old.identity != nil:
+		s.refuseWith(st, msg, statementExists(name))
 	case old != nil:
 		// The server finds that the name is taken, once it finds no fault with
 		// the text.
-		s.parseAs(st, s.ensure(st, old), p.id.Value(), owed{kind: owedParse, of: old})
+		s.parseAs(st, s.ensure(st, p.name, old), p.id.Value(), owed{kind: owedParse, of: old})
 	default:
 		s.named[p.name] = &p
 		s.prepare(st, p.id, owed{kind: owedParse, inspection: ins, change: &change{name: p.name, now: &p}})
@@ -181,7 +191,9 @@ func (s *Session) forgetUnnamed() {
 
 // holdsUnnamed reports whether the client may come back to an unnamed
 // statement that is on its present server connection only.
-func (s *Session) holdsUnnamed() bool { return s.statement != nil && len(s.message) == 0 }
+func (s *Session) holdsUnnamed() bool {
+	return s.statement != nil && len(s.message) == 0 && s.statement.identity == nil
+}
 
 // serverSkips reports whether the server is known to discard messages until
 // the Sync.
@@ -251,9 +263,11 @@ func (s *Session) closeNamed(what byte, name []byte) (c *change) {
 		c = s.saveUnnamed()
 		s.statement = nil
 	case what == 'S':
+		if p := s.named[string(name)]; p != nil {
+			c = &change{name: string(name), before: p, there: s.onServer[string(name)]}
+		}
 		if s.onServer[string(name)] {
 			s.touched = true // it may have been the last that held the connection
-			c = &change{name: string(name), before: s.named[string(name)], there: true}
 			delete(s.onServer, string(name))
 		}
 		delete(s.named, string(name))
@@ -269,18 +283,15 @@ func (s *Session) closeNamed(what byte, name []byte) (c *change) {
 func (s *Session) execute(st *step, body []byte) owed {
 	o := owed{kind: owedExecute}
 	name, _, _ := bytes.Cut(body, []byte{0})
-	p := s.portal
-	if len(name) > 0 {
-		p = s.portals[string(name)]
-	}
+	p := s.portalOf(name)
 	if p == nil || p.inspection == nil {
+		s.noteBegin("")
 		return o
 	}
+	s.noteBegin(p.begin)
+	s.ending = s.ending || s.isLocal() && p.inspection.Ends
 	s.note(p.inspection)
 	s.makeWay(st, p.inspection)
-	if s.resetsLabel(p.inspection) {
-		s.relabel = true
-	}
 	o.inspection, o.start, o.parent = p.inspection, st.now.UnixNano(), p.parent
 	return o
 }

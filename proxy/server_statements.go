@@ -122,6 +122,7 @@ func (k *serverStatements) clear() {
 type change struct {
 	name        string
 	now, before *prepared
+	absent      bool // now is absent again
 
 	// was is the unnamed statement before the message.
 	was *unnamedState
@@ -148,7 +149,7 @@ func (k *serverStatements) undo(c *change) {
 		if k.byID[c.id] == nil {
 			k.byID[c.id] = &serverStatement{name: c.closed, used: k.clock}
 		}
-	case c.name == "":
+	case c.name == "" && !c.absent:
 		k.unnamed = unnamedID{}
 	}
 }
@@ -156,6 +157,8 @@ func (k *serverStatements) undo(c *change) {
 // undo implements replies.
 func (s *Session) undo(c *change, skipped bool) {
 	switch {
+	case c.absent:
+		c.now.absent = true
 	case c.was != nil && skipped:
 		s.statement, s.message, s.unnamed = c.was.statement, c.was.message, c.was.id
 	case c == &unnamedParse || c.was != nil:
@@ -180,15 +183,23 @@ func (s *Session) undo(c *change, skipped bool) {
 }
 
 // ensure makes sure that the server connection has the statement p, and those
-// that p names. It returns the name of p there, "" if it is the client's.
-func (s *Session) ensure(st *step, p *prepared) string {
+// that p names. It returns the name of p there, "" if it is the client's, name.
+func (s *Session) ensure(st *step, name string, p *prepared) string {
 	if p == nil {
 		return ""
 	}
 	if !p.exists() {
 		return s.ensureMissing(st, p)
 	}
-	if !s.pooling() || s.onServer[p.name] && s.named[p.name] == p {
+	if !s.pooling() {
+		if p.absent {
+			// The session has changed its server connection with its identity.
+			p.absent = false
+			s.parseAs(st, name, p.id.Value(), owed{kind: owedParse, hidden: true, change: &change{now: p, absent: true}})
+		}
+		return ""
+	}
+	if s.onServer[p.name] && s.named[p.name] == p {
 		return ""
 	}
 	s.materialise(st, p.inspection.Effects.Prepared, false)
@@ -252,7 +263,7 @@ func (s *Session) materialise(st *step, names []string, sync bool) {
 	sent := false
 	for _, name := range names {
 		p := s.named[name]
-		if p == nil || s.onServer[name] {
+		if p == nil || p.identity != nil || s.onServer[name] {
 			continue
 		}
 		s.keepOnServer(name)
@@ -260,6 +271,9 @@ func (s *Session) materialise(st *step, names []string, sync bool) {
 		sent = true
 	}
 	if sent && sync {
+		if s.sc.owed.labels > 0 {
+			panic("proxy: a Sync of our own behind a label that is not confirmed")
+		}
 		st.toServer.add(append(st.toServer.grow(), 'S', 0, 0, 0, 4))
 		s.sc.owed.push(owed{kind: owedSync, own: true})
 		s.sc.unsynced = false
@@ -313,5 +327,5 @@ func (s *Session) carriedOut(ins *policy.Inspection) {
 // settles reports whether the session must know how a text ended before it
 // reads on: what comes next may use a prepared statement of that name.
 func (s *Session) settles(ins *policy.Inspection) bool {
-	return s.pooling() && ins.Effects.Has(parser.EffectPrepare|parser.EffectDeallocate|parser.EffectDeallocateAll|parser.EffectDiscardAll)
+	return ins.Effects.Has(parser.EffectPrepare|parser.EffectDeallocate|parser.EffectDeallocateAll|parser.EffectDiscardAll)
 }

@@ -40,6 +40,8 @@ type (
 	openDatabase struct{ name string }
 	// borrowServer asks for a server connection; answered by serverBorrowed.
 	borrowServer struct{}
+	// stopWaiting takes borrowServer back.
+	stopWaiting struct{}
 	// returnServer gives the server connection back, with what the session
 	// left on it. returnClean is the same for one on which it left nothing.
 	// As a pointer each, they cost no memory as a request.
@@ -60,6 +62,7 @@ func (verifyToken) isRequest()  {}
 func (inspectText) isRequest()  {}
 func (openDatabase) isRequest() {}
 func (borrowServer) isRequest() {}
+func (stopWaiting) isRequest()  {}
 func (returnServer) isRequest() {}
 func (returnClean) isRequest()  {}
 func (closeIdle) isRequest()    {}

@@ -224,6 +224,9 @@ func (w *crowd) client(s *script, org string, startup wiretest.Startup, order *r
 		}
 		msgs, err := x.receive(c)
 		want := bytes.ReplaceAll(w.want[s][org][i], []byte(mark(0)), []byte(mark(n)))
+		if w.kill != nil && unserved(msgs) {
+			return false // the login for it was killed
+		}
 		if err != nil {
 			return w.ended(s, fmt.Sprintf("turn %d", i), x.send, msgs, want)
 		}
@@ -237,6 +240,11 @@ func (w *crowd) client(s *script, org string, startup wiretest.Startup, order *r
 		c.Send(wiretest.Terminate)
 	}
 	return true
+}
+
+// unserved reports whether the reply is that no server connection could be had.
+func unserved(msgs []wiretest.Message) bool {
+	return len(msgs) > 0 && msgs[0].Type == 'E' && msgs[0].Field('C') == "08006" && msgs[0].Field('R') == "bulkhead"
 }
 
 // send writes the messages in one or many pieces. It stops early if the client
@@ -312,7 +320,7 @@ func (k *killer) now(t testing.TB, order *rand.Rand) bool {
 		defer k.mu.Unlock()
 		k.n.Add(1)
 		_, err := k.admin.Exec(context.Background(), "SELECT pg_terminate_backend(pid) FROM "+
-			"(SELECT pid FROM pg_stat_activity WHERE datname = $1 AND usename = 'app' ORDER BY random() LIMIT 1) x", k.db)
+			"(SELECT pid FROM pg_stat_activity WHERE datname = $1 AND usename = 'app' AND application_name <> 'bulkhead' ORDER BY random() LIMIT 1) x", k.db)
 		if err != nil {
 			t.Error(err)
 		}
@@ -324,8 +332,8 @@ func (k *killer) now(t testing.TB, order *rand.Rand) bool {
 // alone.
 func TestParity(t *testing.T) {
 	scripts := corpus(t)
-	for _, version := range versions(t) {
-		p := startParity(t, options{mode: "transaction", version: version, pool: "max_server_connections: 12, max_per_org: 6"})
+	for i, version := range versions(t) {
+		p := startParity(t, options{mode: []string{"transaction", "shared"}[i%2], version: version, pool: "max_server_connections: 12, max_per_org: 6"})
 		w := &crowd{t: t, p: p, scripts: scripts, want: expect(t, p, scripts), seed: uint64(version)}
 		w.run(16, 25)
 		if t.Failed() {
@@ -341,7 +349,7 @@ func TestParity(t *testing.T) {
 // reply is lost, doubled or given to another client.
 func TestParity_Kills(t *testing.T) {
 	scripts := corpus(t)
-	for _, mode := range []string{"transaction", "session"} {
+	for _, mode := range []string{"transaction", "session", "shared"} {
 		pool := "max_server_connections: 12, max_per_org: 6"
 		if mode == "session" {
 			pool = "max_server_connections: 40, max_per_org: 20"

@@ -32,7 +32,10 @@ Exit codes: 0 fine, 1 findings or refusal, 2 usage or configuration error,
 		newInspectCommand(),
 		newRulesCommand(),
 		newBlockedCommand(),
+		newAuditCommand(),
 		newTokenCommand(),
+		newKeyCommand(),
+		newContextCommand(),
 		newVersionCommand(),
 	)
 	return root

@@ -23,6 +23,7 @@ func Default() *Config {
 				"request.jwt.claims": "${claims}",
 			},
 			Roles:   map[string]string{},
+			Context: ContextAuto,
 			Columns: []string{"org_id", "tenant_id"},
 		},
 		Pool: Pool{
@@ -48,6 +49,7 @@ func Default() *Config {
 			MaxStatementBytes:        1 << 20,
 			IdleInTransactionTimeout: 5 * time.Minute,
 		},
+		Audit:     Audit{AppRoles: []string{}, GlobalTables: []string{}, Allow: []Allowance{}},
 		Telemetry: Telemetry{ServiceName: "bulkhead"},
 		Log:       Log{Level: LevelInfo, Format: FormatJSON},
 	}
