@@ -116,10 +116,7 @@ func (c *catalogs) judge(ctx context.Context) error {
 // engines makes an engine for each database that the configuration names.
 func (c *catalogs) engines(ctx context.Context, settings []string) (map[string]*policy.Engine, error) {
 	c.settings = settings
-	for _, name := range append([]string{c.server.Database}, c.cfg.Server.Databases...) {
-		if name == anyDatabase {
-			continue
-		}
+	for _, name := range c.databases() {
 		if _, err := c.open(ctx, name); err != nil {
 			return nil, err
 		}
@@ -127,6 +124,17 @@ func (c *catalogs) engines(ctx context.Context, settings []string) (map[string]*
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return maps.Clone(c.byName), nil
+}
+
+// databases are those that the configuration names.
+func (c *catalogs) databases() []string {
+	names := []string{c.server.Database}
+	for _, name := range c.cfg.Server.Databases {
+		if name != anyDatabase && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // anyDatabase in server.databases stands for every database of the server.
