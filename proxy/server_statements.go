@@ -327,5 +327,5 @@ func (s *Session) carriedOut(ins *policy.Inspection) {
 // settles reports whether the session must know how a text ended before it
 // reads on: what comes next may use a prepared statement of that name.
 func (s *Session) settles(ins *policy.Inspection) bool {
-	return ins.Effects.Has(parser.EffectPrepare|parser.EffectDeallocate|parser.EffectDeallocateAll|parser.EffectDiscardAll)
+	return ins.Effects.Has(parser.EffectPrepare | parser.EffectDeallocate | parser.EffectDeallocateAll | parser.EffectDiscardAll)
 }
