@@ -15,6 +15,8 @@ func (e *Engine) inspect(text string) *Inspection {
 	}
 	i.describe(batch)
 	i.ResetsInside = e.options.resetsInside(batch)
+	i.Begins, i.Ends = transactionOf(batch)
+	i.Tenantless = tenantless(batch)
 	i.OrgParams, i.orgConstants = orgTerms(batch)
 	fresh := e.lookup.fresh(k)
 	for n := range batch.Statements {

@@ -26,7 +26,7 @@ func Rules() []Rule {
 		// what is left
 		unknownKind(),
 		// tenant data
-		otherOrgLiteral(), otherOrgParameter(),
+		otherOrgLiteral(), otherOrgParameter(), noOrgPicked(), orgNotGranted(),
 	}
 }
 

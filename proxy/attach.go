@@ -55,6 +55,10 @@ func (s *Session) startupDecision() policy.Decision {
 		if d.Action == policy.Block {
 			return d
 		}
+		if d.Action == policy.Observe && strings.HasPrefix(p.name, "bulkhead.") {
+			d.Action = policy.Block // what may hold a token goes nowhere
+			return d
+		}
 		if d.Action == policy.Observe {
 			observed = d
 		}
@@ -89,7 +93,7 @@ func (s *Session) serverBorrowed(st *step, sc *serverConn, e *clientError) {
 		s.attached(st) // what the client sends first may need another label
 		return
 	}
-	if s.putLabel(st, s.mayFollow()) && s.wait == waitLabel {
+	if s.putLabel(st, s.mayFollow()) {
 		return
 	}
 	s.attached(st)

@@ -230,12 +230,12 @@ func (c *clientLink) borrow() {
 	if c.finished {
 		return
 	}
-	if c.org == "" {
-		if !c.srv.admitOrg(c.sess.context.Org) {
+	if org := c.sess.connectionIdentity().Org; c.org == "" && org != "" {
+		if !c.srv.admitOrg(org) {
 			c.turn(func(st *step) { c.sess.serverBorrowed(st, nil, &errTooManyOrgClients) })
 			return
 		}
-		c.org = c.sess.context.Org
+		c.org = org
 	}
 	if c.waiter == nil {
 		c.waiter = new(waiter)
@@ -243,6 +243,7 @@ func (c *clientLink) borrow() {
 	*c.waiter = waiter{
 		client:   c,
 		key:      c.sess.key,
+		org:      orgMark(c.sess.context),
 		label:    c.sess.context.Label,
 		state:    c.sess.state,
 		params:   c.sess.startup.settings,

@@ -2,7 +2,8 @@ package proxy
 
 import "github.com/pgbulkhead/bulkhead/policy"
 
-// inspect returns what the guard knows of the text, or nil if that takes too
+// inspect returns what the guard knows of the text, which is not in the cache
+// unless s.inspected is set, or nil if that takes too
 // long for the loop: then it is asked for, and the session waits.
 func (s *Session) inspect(st *step, text []byte, extended bool) *policy.Inspection {
 	if ins := s.inspected; ins != nil {
@@ -10,9 +11,6 @@ func (s *Session) inspect(st *step, text []byte, extended bool) *policy.Inspecti
 		return ins
 	}
 	p := protocolOf(extended)
-	if ins, ok := s.engine.Cached(text, p); ok {
-		return ins
-	}
 	if len(text) <= inlineInspect {
 		if ins, ok := s.engine.TryInspect(string(text), p); ok {
 			return ins

@@ -32,7 +32,7 @@ const labelUnknown = "?"
 // label and to what its client has SET; nothing if it carries both.
 func (s *Session) labelStatements(now time.Time) (sql []string) {
 	sc := s.sc
-	moved := sc.org != "" && sc.org != s.context.Org
+	moved := s.moved()
 	if sc.label == s.context.Label && sc.state == s.state && !moved && !s.signatureDue(now) {
 		return nil
 	}
@@ -72,28 +72,44 @@ func stateSettingSQL(state clientSettings) string {
 	return b.String()
 }
 
-// putLabel labels a server connection that has just been borrowed. With ahead,
-// the client's message may follow at once; else the session waits. It reports
-// whether there was anything to do.
-func (s *Session) putLabel(st *step, ahead bool) bool {
-	if moved := s.sc.org != "" && s.sc.org != s.context.Org; s.env.opts.Signing.Sealed && (moved || s.sc.challenge == 0) {
+// putLabel labels a server connection that has just been borrowed, and begins
+// the transaction that the client is in. With ahead, the client's message may
+// follow at once; else the session waits, which putLabel reports.
+func (s *Session) putLabel(st *step, ahead bool) (waits bool) {
+	if moved := s.moved(); s.env.opts.Signing.Sealed && (moved || s.sc.challenge == 0) {
 		s.askChallenge(st, moved)
 		return true
 	}
 	sql := s.labelStatements(st.now)
+	if len(sql) > 0 && sql[0] == "DISCARD ALL" {
+		s.sc.known.clear()
+	}
+	labels := len(sql) > 0
+	if s.reopen != "" {
+		sql = append(sql, s.reopen)
+		s.begun, s.reopen = s.reopen, ""
+		s.sc.tx = txOpen
+	}
 	if len(sql) == 0 {
 		return false
 	}
-	if sql[0] == "DISCARD ALL" {
-		s.sc.known.clear()
+	s.sc.org, s.sc.label, s.sc.state = orgMark(s.context), s.context.Label, s.state
+	s.sendLabel(st, sql, labels && s.env.opts.Signing.Sealed)
+	if !ahead {
+		s.awaitLabel(st)
 	}
-	s.sc.org, s.sc.label, s.sc.state = s.context.Org, s.context.Label, s.state
-	s.sendLabel(st, sql, s.env.opts.Signing.Sealed)
-	if ahead {
-		return true
+	return !ahead
+}
+
+// moved reports whether the server connection served another org before.
+func (s *Session) moved() bool { return s.sc.org != "" && s.sc.org != orgMark(s.context) }
+
+// orgMark is what a server connection remembers of the org that it serves.
+func orgMark(c *tenant.Context) string {
+	if c.Org == "" {
+		return "\x00" // a session that has not picked one leaves things too
 	}
-	s.awaitLabel(st)
-	return true
+	return c.Org
 }
 
 // sendLabel sends statements without a Sync behind them; the label is

@@ -109,6 +109,17 @@ func (p *pipeline) enlarge() {
 	p.ring, p.head = ring, 0
 }
 
+// runs reports whether a statement, or the end of a batch, is outstanding.
+func (p *pipeline) runs() bool {
+	for i := range p.n {
+		switch p.at(i).kind {
+		case owedQuery, owedExecute, owedSync, owedCall:
+			return true
+		}
+	}
+	return false
+}
+
 func (p *pipeline) at(i int) *owed { return &p.ring[(p.head+i)&(len(p.ring)-1)] }
 
 // front returns the reply owed next, nil if none. Marks that have been

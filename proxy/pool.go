@@ -55,6 +55,7 @@ type orgPool struct {
 type waiter struct {
 	client *clientLink
 	key    poolKey
+	org    string // as server connections remember it
 	label  string
 	state  clientSettings
 	params []setting
@@ -149,7 +150,7 @@ func (o *orgPool) fitting(w *waiter) int {
 			continue
 		}
 		score := 0
-		own := l.sc.org == w.key.org
+		own := l.sc.org == w.org
 		if own {
 			score += 8
 		}

@@ -39,10 +39,19 @@ func makeKey(c *tenant.Context, p *startupParams) poolKey {
 }
 
 // contexts remembers the tenant contexts of identities, which sessions with one
-// token share. It is bounded: what falls out is made again.
+// token share, and what was picked of those that grant several orgs. It is
+// bounded: what falls out is made again.
 type contexts struct {
-	mu    sync.Mutex
-	known map[*auth.Identity]*tenant.Context
+	mu     sync.Mutex
+	known  map[*auth.Identity]*tenant.Context
+	picked map[pick]*auth.Identity
+	nobody *tenant.Context
+}
+
+// pick is an org picked by the holder of a token.
+type pick struct {
+	by  *auth.Identity
+	org string
 }
 
 const maxContexts = 4096
@@ -51,6 +60,12 @@ const maxContexts = 4096
 func (c *contexts) resolve(r *tenant.Resolver, id *auth.Identity) (*tenant.Context, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if id.Org == "" {
+		if c.nobody == nil {
+			c.nobody = r.Nobody()
+		}
+		return c.nobody, nil
+	}
 	if ctx := c.known[id]; ctx != nil {
 		return ctx, nil
 	}
@@ -63,6 +78,26 @@ func (c *contexts) resolve(r *tenant.Resolver, id *auth.Identity) (*tenant.Conte
 	}
 	c.known[id] = ctx
 	return ctx, nil
+}
+
+// pick returns the identity of one that grants several orgs, for that org; nil
+// if it does not grant it.
+func (c *contexts) pick(v *auth.Verifier, by *auth.Identity, org string) *auth.Identity {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	key := pick{by, org}
+	if id := c.picked[key]; id != nil {
+		return id
+	}
+	id, ok := v.Pick(by, org)
+	if !ok {
+		return nil
+	}
+	if len(c.picked) >= maxContexts || c.picked == nil {
+		c.picked = make(map[pick]*auth.Identity)
+	}
+	c.picked[key] = id
+	return id
 }
 
 // recentParams remembers the parameter statuses that the server reported for

@@ -25,6 +25,9 @@ func (s *Session) failed(st *step, o *owed, code string) {
 
 // ready implements replies.
 func (s *Session) ready(st *step, o *owed) {
+	if o.kind == owedSync && !o.own {
+		s.ending = false
+	}
 	switch {
 	case o.own && o.kind == owedSync:
 		if s.wait == waitLabel && s.sealing {

@@ -138,8 +138,9 @@ func New(o Options) (*Server, error) {
 		opts: &o, log: o.Logger, metrics: s.metrics,
 		recent: &recentParams{keys: make(map[unique.Handle[string]]map[string]string)},
 	}
-	for range loopCount(o.Loops) {
-		l, err := loop.New(loop.Options{Driver: o.Driver, Logger: o.Logger})
+	loops := loopCount(o.Loops)
+	for range loops {
+		l, err := loop.New(loop.Options{Driver: o.Driver, Logger: o.Logger, KeepProcessor: loops < runtime.GOMAXPROCS(0)})
 		if err != nil {
 			return nil, fmt.Errorf("make event loop: %w", err)
 		}

@@ -195,8 +195,13 @@ func (l *serverLink) clean() {
 	l.state.set(linkCleaning)
 	l.sc.org, l.sc.label, l.sc.state, l.sc.signature = "", "", clientSettings{}, signature{}
 	l.sc.known.clear()
+	unsynced := l.sc.unsynced
 	l.sc.unsynced = false
 	var b []byte
+	if unsynced {
+		b = append(b, 'S', 0, 0, 0, 4)
+		l.sc.owed.push(owed{kind: owedSync, own: true})
+	}
 	if l.sc.tx != txIdle {
 		b = message(b, 'Q', "ROLLBACK")
 		l.sc.owed.push(owed{kind: owedQuery, own: true})

@@ -136,6 +136,7 @@ type options struct {
 	extra   string // YAML that is added to the configuration
 	mode    string // pool mode; "" is session, "shared" is transaction with sharing: shared
 	pool    string // further keys of pool; "" is many server connections
+	issuer  string // further keys of the issuer, with a comma in front
 	sql     string // schema; "" is careless.sql
 	version int
 	standby bool // the proxy serves a hot standby of the database
@@ -175,12 +176,12 @@ server:
   allow_unsafe_login: true
 auth:
   issuers:
-    - {issuer: test, audience: bulkhead, algorithms: [HS256], secret_file: %s}
+    - {issuer: test, audience: bulkhead, algorithms: [HS256], secret_file: %s%s}
 blocked_log: {file: %s}
 admin: {listen: "127.0.0.1:0"}
 pool: {mode: %s, %s}
 log: {level: debug}
-%s`, server.DSN(o.role, p.db), secretFile, p.log, o.mode, o.pool, o.extra)
+%s`, server.DSN(o.role, p.db), secretFile, o.issuer, p.log, o.mode, o.pool, o.extra)
 	file := filepath.Join(p.dir, "bulkhead.yaml")
 	if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {
 		t.Fatal(err)

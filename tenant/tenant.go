@@ -169,6 +169,14 @@ func (r *Resolver) Resolve(c Claims) (*Context, error) {
 	return ctx, nil
 }
 
+// Nobody returns the context of a session whose token names no org: it has no
+// settings and the login role, which may read nothing.
+func (r *Resolver) Nobody() *Context {
+	ctx := &Context{}
+	r.complete(ctx)
+	return ctx
+}
+
 // complete adds the role and what follows from the settings.
 func (r *Resolver) complete(ctx *Context) {
 	switch {

@@ -304,6 +304,7 @@ func authOptions(c *config.Config, log *slog.Logger) auth.Options {
 		o.Issuers = append(o.Issuers, auth.Issuer{
 			Issuer: is.Issuer, Audience: is.Audience, Algorithms: algorithms,
 			JWKSURL: is.JWKSURL, JWKSFile: string(is.JWKSFile), SecretFile: string(is.SecretFile), PublicKeyFile: string(is.PublicKeyFile),
+			AllowServiceTokens: is.AllowServiceTokens, AllowOrgLists: is.AllowOrgLists, AllowAllOrgs: is.AllowAllOrgs,
 			OrgClaim: is.Claims.Org, SubjectClaim: is.Claims.Subject, RoleClaim: is.Claims.Role,
 		})
 	}

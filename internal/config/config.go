@@ -31,6 +31,7 @@ type Config struct {
 	BlockedLog BlockedLog `yaml:"blocked_log"`
 	Admin      Admin      `yaml:"admin"`
 	Limits     Limits     `yaml:"limits"`
+	Audit      Audit      `yaml:"audit"`
 	Telemetry  Telemetry  `yaml:"telemetry"`
 	Log        Log        `yaml:"log"`
 
@@ -75,6 +76,10 @@ type Issuer struct {
 	SecretFile    Path        `yaml:"secret_file"`     // at least 32 bytes, for HS256 alone
 	PublicKeyFile Path        `yaml:"public_key_file"` // PEM or JWK
 	Claims        Claims      `yaml:"claims"`
+	// What the org claim may be besides one org.
+	AllowServiceTokens bool `yaml:"allow_service_tokens"` // missing
+	AllowOrgLists      bool `yaml:"allow_org_lists"`      // a list, of which the client picks
+	AllowAllOrgs       bool `yaml:"allow_all_orgs"`       // "*": the client picks any
 }
 
 // Claims are dotted paths into a token.
@@ -143,6 +148,23 @@ type Limits struct {
 	ClientIdleTimeout        time.Duration `yaml:"client_idle_timeout"`
 	IdleInTransactionTimeout time.Duration `yaml:"idle_in_transaction_timeout"`
 	StatementTimeout         time.Duration `yaml:"statement_timeout"`
+}
+
+// Audit is what the schema half (audit, harden, verify) knows of the database.
+// What is empty is guessed.
+type Audit struct {
+	AppRoles     []string    `yaml:"app_roles"`  // roles that the application logs in or runs as
+	RootTable    string      `yaml:"root_table"` // the table of tenants
+	GlobalTables []string    `yaml:"global_tables"`
+	Allow        []Allowance `yaml:"allow"` // findings that somebody has accepted
+}
+
+// Allowance is one finding of `bulkhead audit` that somebody has accepted.
+type Allowance struct {
+	Check   string `yaml:"check"`  // A111
+	Object  string `yaml:"object"` // as the finding spells it, "*" for all
+	Reason  string `yaml:"reason"`
+	Expires Day    `yaml:"expires"` // the last one; "" for never
 }
 
 // Telemetry is tracing; exporters come from the standard OTEL_* variables.

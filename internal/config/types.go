@@ -10,6 +10,9 @@ import (
 // the configuration; in a loaded Config it is joined with that folder.
 type Path string
 
+// Day is a date such as 2026-12-31, which YAML takes without quotes as well.
+type Day string
+
 // Size is a number of bytes. In the file it is a plain number or one with a
 // unit of 1024: 1048576, 1024kB, 1MB, 1GB (the units of postgresql.conf).
 type Size int64
