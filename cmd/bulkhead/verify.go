@@ -16,13 +16,14 @@ import (
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/pgbulkhead/bulkhead/database/inventory"
 	"github.com/pgbulkhead/bulkhead/database/verify"
 	"github.com/pgbulkhead/bulkhead/internal/config"
 )
 
 // verifyFlags are the flags of bulkhead verify.
 type verifyFlags struct {
-	schemaFlags
+	selectionFlags
 	verifyTokens
 	appDSN, proxyDSN         string
 	orgs, subjects           [2]string
@@ -79,7 +80,7 @@ cannot be reached.`,
 }
 
 func (f *verifyFlags) add(cmd *cobra.Command) {
-	f.schemaFlags.add(cmd)
+	f.register(cmd)
 	f.verifyTokens.add(cmd)
 	fl := cmd.Flags()
 	fl.StringVar(&f.mode, "mode", verify.Modes[0], "how much may be done: "+strings.Join(verify.Modes, ", "))
@@ -140,6 +141,9 @@ func (f *verifyFlags) options(cmd *cobra.Command) (*verify.Options, error) {
 		BlockedLog: f.blockedLog, ScratchFrom: f.scratchFrom, PgDump: f.pgDump, AllowNotProven: f.allowNotProven,
 		Command: commandLine(), Operator: f.operator, ToolVersion: currentVersion().Version, Progress: newVerifyProgress(cmd.ErrOrStderr()),
 	}
+	if f.config == "" {
+		cfg = nil
+	}
 	if err := f.check(); err != nil {
 		return nil, err
 	}
@@ -184,7 +188,7 @@ func (f *verifyFlags) check() error {
 
 // application finds out how the application logs in, and as whom.
 func (f *verifyFlags) application(o *verify.Options, cfg *config.Config) error {
-	if cfg != nil && f.appDSN == "" && f.proxyDSN == "" {
+	if cfg != nil && cfg.Server.DSN.IsSet() && f.appDSN == "" && f.proxyDSN == "" {
 		dsn, err := serverDSN(cfg)
 		if err != nil {
 			return usageErrorf("%w", err)
@@ -340,7 +344,11 @@ func verifyError(err error) error {
 	case errors.Is(err, context.Canceled):
 		return &exitError{code: exitFindings, err: errors.New("interrupted: nothing is proven")}
 	}
-	return schemaError(err)
+	var selection *inventory.SelectionError
+	if errors.As(err, &selection) || errors.Is(err, inventory.ErrTooOld) {
+		return &exitError{code: exitUsage, err: err}
+	}
+	return err
 }
 
 // secretFlags are flags whose values may hold a password.
