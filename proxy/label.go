@@ -29,12 +29,13 @@ import (
 const labelUnknown = "?"
 
 // labelStatements returns what brings the server connection to the session's
-// label and to what its client has SET; nothing if it carries both.
-func (s *Session) labelStatements(now time.Time) (sql []string) {
+// label and to what its client has SET; nothing if it carries both. proves says
+// that a challenge is answered among it.
+func (s *Session) labelStatements(now time.Time) (sql []string, proves bool) {
 	sc := s.sc
 	moved := s.moved()
 	if sc.label == s.context.Label && sc.state == s.state && !moved && !s.signatureDue(now) {
-		return nil
+		return nil, false
 	}
 	from := sc.state
 	if moved {
@@ -49,13 +50,14 @@ func (s *Session) labelStatements(now time.Time) (sql []string) {
 	}
 	s.sign(now)
 	sql = append(sql, s.labelSQL()...)
-	if s.env.opts.Signing.Sealed {
+	proves = s.env.opts.Signing.Sealed && s.context.Org != "" // who has no org proves none
+	if proves {
 		sql = append(sql, s.enterSQL(now))
 	}
 	if from != s.state && s.state != (clientSettings{}) {
 		sql = append(sql, stateSettingSQL(s.state))
 	}
-	return append(sql, "COMMIT")
+	return append(sql, "COMMIT"), proves
 }
 
 // stateSettingSQL returns the SELECT that sets the client's settings. SET
@@ -80,11 +82,10 @@ func (s *Session) putLabel(st *step, ahead bool) (waits bool) {
 		s.askChallenge(st, moved)
 		return true
 	}
-	sql := s.labelStatements(st.now)
+	sql, proves := s.labelStatements(st.now)
 	if len(sql) > 0 && sql[0] == "DISCARD ALL" {
 		s.sc.known.clear()
 	}
-	labels := len(sql) > 0
 	if s.reopen != "" {
 		sql = append(sql, s.reopen)
 		s.begun, s.reopen = s.reopen, ""
@@ -94,7 +95,7 @@ func (s *Session) putLabel(st *step, ahead bool) (waits bool) {
 		return false
 	}
 	s.sc.org, s.sc.label, s.sc.state = orgMark(s.context), s.context.Label, s.state
-	s.sendLabel(st, sql, labels && s.env.opts.Signing.Sealed)
+	s.sendLabel(st, sql, proves)
 	if !ahead {
 		s.awaitLabel(st)
 	}

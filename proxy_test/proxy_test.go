@@ -139,7 +139,8 @@ type options struct {
 	issuer  string // further keys of the issuer, with a comma in front
 	sql     string // schema; "" is careless.sql
 	version int
-	standby bool // the proxy serves a hot standby of the database
+	standby bool           // the proxy serves a hot standby of the database
+	prepare func(p *proxy) // the last step before the proxy starts
 }
 
 // start makes a database and a proxy in front of it.
@@ -159,6 +160,9 @@ func start(t testing.TB, o options) *proxy {
 	}
 	if o.mode == "shared" {
 		o.mode, o.pool = "transaction", o.pool+", sharing: shared"
+	}
+	if o.prepare != nil {
+		o.prepare(p)
 	}
 	server := pg
 	if o.standby {
