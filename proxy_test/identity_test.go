@@ -25,7 +25,7 @@ const orgC = "33333333-3333-4333-8333-333333333333"
 // anyToken lets tokens be those of services and workers.
 const anyToken = ", allow_service_tokens: true, allow_org_lists: true, allow_all_orgs: true"
 
-var poolModes = []string{"session", "transaction", "shared"}
+var poolModes = []string{"session", "transaction", "shared", "session, shared"}
 
 // claim returns a token whose org claim is whatever is given; nil for none.
 func claim(t testing.TB, org any, ttl time.Duration) string {
@@ -109,8 +109,12 @@ var identityForms = map[string]func(c *wiretest.Client, name, value string) []wi
 // whoever they work for.
 func TestIdentity_ServiceToken(t *testing.T) {
 	for _, mode := range poolModes {
-		p := start(t, options{mode: mode, issuer: anyToken})
+		p := start(t, options{mode: mode, issuer: anyToken, pool: "max_server_connections: 20, max_per_org: 2"})
 		a, b := claim(t, orgA, time.Hour), claim(t, orgB, time.Hour)
+		// Waiting service connections take no place in the pool.
+		for range 6 {
+			p.connectAs(t, claim(t, nil, time.Hour))
+		}
 		for form, send := range identityForms {
 			what := mode + ", " + form
 			c := p.connectAs(t, claim(t, nil, time.Hour))
@@ -456,9 +460,12 @@ func TestIdentity_RefusedAndExpired(t *testing.T) {
 		expectRows(t, mode, c, set(short), "[]")
 		expectRows(t, mode, c, "BEGIN", "[]")
 		for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
-			if _, msgs, err := wiretest.Dial(t, wiretest.Startup{Address: p.addr, User: "u", Database: p.db, Password: short}); err != nil || code(msgs) == "28P01" {
+			c, msgs, err := wiretest.Dial(t, wiretest.Startup{Address: p.addr, User: "u", Database: p.db, Password: short})
+			if err != nil || code(msgs) == "28P01" {
 				break
 			}
+			c.Conn.Close()
+			time.Sleep(50 * time.Millisecond)
 		}
 		expectRows(t, mode+", in the transaction", c, names, rowsA)
 		expectRows(t, mode, c, "COMMIT", "[]")

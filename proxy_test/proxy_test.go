@@ -156,8 +156,11 @@ func start(t testing.TB, o options) *proxy {
 	if o.pool == "" {
 		o.pool = "max_server_connections: 100, max_per_org: 50"
 	}
-	if o.mode == "shared" {
+	switch o.mode {
+	case "shared":
 		o.mode, o.pool = "transaction", o.pool+", sharing: shared"
+	case "session, shared":
+		o.mode, o.pool = "session", o.pool+", sharing: shared"
 	}
 	p.log = filepath.Join(p.dir, "blocked.jsonl")
 	secretFile := filepath.Join(p.dir, "secret")
