@@ -35,10 +35,10 @@ func (w *walker) utility(n node, skip ...string) {
 	for _, f := range nameLists(n) {
 		w.objectName(nameOf(stringsOf(n.list(f))))
 	}
-	if n.message.byName["behavior"] != nil {
+	if n.message.named("behavior") != nil {
 		w.behavior(n)
 	}
-	if role := n.message.byName["role"]; role != nil && role.message == nil {
+	if role := n.message.named("role"); role != nil && role.message == nil {
 		w.statement.Roles = append(w.statement.Roles, n.text("role"))
 	}
 	w.with(AccessAlter, func() { w.descend(n, skip...) })
@@ -52,7 +52,7 @@ func nameFields(n node) []string {
 		"schemaname", "extname", "policy_name", "trigname", "rulename", "idxname", "fdwname", "servername", "amname", "plname", "dbname",
 		"tablespacename", "pubname", "subname", "indexname", "local_schema",
 	} {
-		if d := n.message.byName[f]; d != nil && d.message == nil {
+		if d := n.message.named(f); d != nil && d.message == nil {
 			fields = append(fields, f)
 		}
 	}
@@ -65,7 +65,7 @@ func nameLists(n node) []string {
 	for _, f := range []string{
 		"defnames", "domainname", "type_name", "funcname", "opclassname", "opfamilyname", "conversion_name", "collname", "dictname", "cfgname",
 	} {
-		if d := n.message.byName[f]; d != nil && d.message != nil && d.message.oneof {
+		if d := n.message.named(f); d != nil && d.message != nil && d.message.oneof {
 			fields = append(fields, f)
 		}
 	}

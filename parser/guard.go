@@ -3,6 +3,7 @@ package parser
 import (
 	"strconv"
 	"strings"
+	"sync"
 	"unicode/utf8"
 )
 
@@ -49,9 +50,16 @@ func Guard(text string, o Options) error {
 	if strings.IndexByte(text, 0) >= 0 || !utf8.ValidString(text) {
 		return newError(ErrorNotText, "the statement is not valid UTF-8 or contains a NUL", stateBadEncoding)
 	}
-	g := guard{lexer: lexer{text: text}, levels: make([]level, 1, 16)}
-	return g.run()
+	g := guards.Get().(*guard)
+	*g = guard{lexer: lexer{text: text}, levels: append(g.levels[:0], level{})}
+	err := g.run()
+	g.text = ""
+	guards.Put(g)
+	return err
 }
+
+// guards are kept for their levels.
+var guards = sync.Pool{New: func() any { return new(guard) }}
 
 // level is what is known of the nesting level at which the guard stands: a
 // pair of brackets, a CASE, or the text itself.

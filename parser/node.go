@@ -31,47 +31,89 @@ func (n node) unwrap() node {
 		return n
 	}
 	var inner node
-	n.scan(func(f *field, v value) {
-		if f != nil && f.message != nil {
-			inner = node{f.message, v.bytes}
+	for r := n.read(); r.next(); {
+		if f := r.field; f != nil && f.message != nil {
+			inner = node{f.message, r.value.bytes}
 		}
-	})
+	}
 	return inner
 }
 
 // value is one occurrence of a field.
 type value struct {
-	number  protowire.Number
 	integer uint64
 	bytes   []byte
 }
 
-// scan calls visit for each field that is set, f is nil for one that the
-// schema does not know. It returns false for bytes that are no message.
-func (n node) scan(visit func(f *field, v value)) bool {
-	b := n.bytes
-	for len(b) > 0 {
-		number, wire, size := protowire.ConsumeTag(b)
-		if size < 0 {
-			return false
-		}
-		b = b[size:]
-		v := value{number: number}
-		switch wire {
-		case protowire.VarintType:
-			v.integer, size = protowire.ConsumeVarint(b)
-		case protowire.BytesType:
-			v.bytes, size = protowire.ConsumeBytes(b)
-		default:
-			size = protowire.ConsumeFieldValue(number, wire, b)
-		}
-		if size < 0 {
-			return false
-		}
-		b = b[size:]
-		visit(n.message.field(number, wire), v)
+// reader goes through the fields that are set in a message.
+type reader struct {
+	message *message
+	rest    []byte
+	field   *field // nil for one that the schema does not know
+	value   value
+	bad     bool // these bytes are no message
+}
+
+func (n node) read() reader { return reader{message: n.message, rest: n.bytes} }
+
+// next moves to the next field. After false, bad tells whether the message was
+// read to its end.
+func (r *reader) next() bool {
+	if len(r.rest) == 0 {
+		return false
 	}
+	number, wire, size := consumeTag(r.rest)
+	if size < 0 {
+		r.bad = true
+		return false
+	}
+	b := r.rest[size:]
+	r.value = value{}
+	switch wire {
+	case protowire.VarintType:
+		r.value.integer, size = consumeVarint(b)
+	case protowire.BytesType:
+		r.value.bytes, size = consumeBytes(b)
+	default:
+		size = protowire.ConsumeFieldValue(number, wire, b)
+	}
+	if size < 0 {
+		r.bad = true
+		return false
+	}
+	r.rest = b[size:]
+	r.field = r.message.field(number, wire)
 	return true
+}
+
+// The three consume functions are protowire's, with the short forms, which are
+// nearly all, read in place.
+
+const (
+	oneByte  = 0x80 // a varint below it is one byte
+	wireBits = 3
+)
+
+func consumeTag(b []byte) (protowire.Number, protowire.Type, int) {
+	if c := b[0]; c < oneByte && c>>wireBits > 0 {
+		return protowire.Number(c >> wireBits), protowire.Type(c & (1<<wireBits - 1)), 1
+	}
+	return protowire.ConsumeTag(b)
+}
+
+func consumeVarint(b []byte) (uint64, int) {
+	if len(b) > 0 && b[0] < oneByte {
+		return uint64(b[0]), 1
+	}
+	return protowire.ConsumeVarint(b)
+}
+
+func consumeBytes(b []byte) ([]byte, int) {
+	if len(b) > 0 && b[0] < oneByte && int(b[0]) < len(b) {
+		n := int(b[0]) + 1
+		return b[1:n:n], n
+	}
+	return protowire.ConsumeBytes(b)
 }
 
 // field returns the field with a number, nil if it is not known or its form is
@@ -88,10 +130,21 @@ func (m *message) field(number protowire.Number, wire protowire.Type) *field {
 	return f
 }
 
+// named returns a field by name, nil if there is none. Fields are few: going
+// through them is faster than a map.
+func (m *message) named(name string) *field {
+	for _, f := range m.fields {
+		if f != nil && f.name == name {
+			return f
+		}
+	}
+	return nil
+}
+
 // must returns a field by name. A name that the schema lacks is a mistake in
 // this package.
 func (m *message) must(name string) *field {
-	f := m.byName[name]
+	f := m.named(name)
 	if f == nil {
 		panic("parser: message " + m.name + " has no field " + name)
 	}
@@ -103,11 +156,11 @@ func (n node) last(name string) (found value, ok bool) {
 		return value{}, false
 	}
 	want := n.message.must(name)
-	n.scan(func(f *field, v value) {
-		if f == want {
-			found, ok = v, true
+	for r := n.read(); r.next(); {
+		if r.field == want {
+			found, ok = r.value, true
 		}
-	})
+	}
 	return found, ok
 }
 
@@ -135,7 +188,7 @@ func (n node) enum(name string) string {
 	return n.message.must(name).values[int32(v.integer)]
 }
 
-// child returns what a field holds, unwrapped.
+// child returns what a field holds, unwrapped; of a repeated one the last item.
 func (n node) child(name string) node {
 	v, ok := n.last(name)
 	if !ok {
@@ -144,19 +197,52 @@ func (n node) child(name string) node {
 	return node{n.message.must(name).message, v.bytes}.unwrap()
 }
 
+// count returns how many items a repeated field has.
+func (n node) count(name string) int {
+	if !n.ok() {
+		return 0
+	}
+	want, count := n.message.must(name), 0
+	for r := n.read(); r.next(); {
+		if r.field == want {
+			count++
+		}
+	}
+	return count
+}
+
 // list returns the items of a repeated field, unwrapped.
 func (n node) list(name string) []node {
 	if !n.ok() {
 		return nil
 	}
-	want := n.message.must(name)
-	var items []node
-	n.scan(func(f *field, v value) {
-		if f == want {
-			items = append(items, node{f.message, v.bytes}.unwrap())
+	want, count := n.message.must(name), n.count(name)
+	if count == 0 {
+		return nil
+	}
+	items := make([]node, 0, count)
+	for r := n.read(); r.next(); {
+		if r.field == want {
+			items = append(items, node{want.message, r.value.bytes}.unwrap())
 		}
-	})
+	}
 	return items
+}
+
+// eachItem calls visit for what items returns, without a list in memory.
+func (n node) eachItem(visit func(node)) {
+	switch {
+	case !n.ok():
+	case n.is("List"):
+		items := n.message.must("items")
+		for r := n.read(); r.next(); {
+			if r.field == items {
+				visit(node{items.message, r.value.bytes}.unwrap())
+			}
+		}
+	default:
+		visit(n)
+	}
 }
 
 // items returns the items of a List node; another node is a list of itself.

@@ -63,17 +63,18 @@ func syntaxError(text string, err error) error {
 func walk(text string, tree []byte, o Options) (*Batch, error) {
 	b := &Batch{Text: text}
 	root := node{loadSchema()["ParseResult"], tree}
-	readable := root.scan(func(f *field, _ value) {
-		if f == nil {
-			b = nil
-		}
-	})
-	if !readable || b == nil {
+	known := true
+	r := root.read()
+	for r.next() {
+		known = known && r.field != nil
+	}
+	if r.bad || !known {
 		return nil, newError(ErrorUnsafe, "the parse tree is not one that the guard knows", stateSyntaxError)
 	}
-	for _, raw := range root.list("stmts") {
-		b.Statements = append(b.Statements, Statement{})
-		s := &b.Statements[len(b.Statements)-1]
+	list := root.list("stmts")
+	b.Statements = make([]Statement, len(list))
+	for i, raw := range list {
+		s := &b.Statements[i]
 		s.Start = raw.int("stmt_location")
 		s.End = len(text)
 		if n := raw.int("stmt_len"); n > 0 {

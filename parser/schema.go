@@ -1,6 +1,7 @@
 package parser
 
 import (
+	"strings"
 	"sync"
 
 	pgquery "github.com/pganalyze/pg_query_go/v5"
@@ -12,10 +13,11 @@ import (
 type message struct {
 	name    string
 	fields  []*field // by number; nil where there is none
-	byName  map[string]*field
-	handler handler // nil: only descend
-	raw     bool    // the grammar makes it; others come from analysis, which does not run here
-	oneof   bool    // Node: exactly one field is set
+	handler handler  // nil: only descend
+	raw     bool     // the grammar makes it; others come from analysis, which does not run here
+	oneof   bool     // Node: exactly one field is set
+	stmt    bool     // a statement
+	query   bool     // one of those that read or write rows
 }
 
 // field is what the walker knows of one field.
@@ -35,7 +37,10 @@ var loadSchema = sync.OnceValue(func() map[string]*message {
 	handlers := handlers()
 	for i := range messages.Len() {
 		name := string(messages.Get(i).Name())
-		table[name] = &message{name: name, handler: handlers[name], raw: !isAnalysed(name), oneof: name == "Node"}
+		table[name] = &message{
+			name: name, handler: handlers[name], raw: !isAnalysed(name), oneof: name == "Node",
+			stmt: strings.HasSuffix(name, "Stmt"), query: isQueryMessage(name),
+		}
 	}
 	for i := range messages.Len() {
 		table[string(messages.Get(i).Name())].addFields(messages.Get(i), table)
@@ -45,7 +50,6 @@ var loadSchema = sync.OnceValue(func() map[string]*message {
 
 func (m *message) addFields(d protoreflect.MessageDescriptor, table map[string]*message) {
 	fields := d.Fields()
-	m.byName = make(map[string]*field, fields.Len())
 	for i := range fields.Len() {
 		fd := fields.Get(i)
 		f := &field{name: string(fd.Name()), number: fd.Number(), kind: fd.Kind()}
@@ -62,7 +66,6 @@ func (m *message) addFields(d protoreflect.MessageDescriptor, table map[string]*
 			m.fields = append(m.fields, nil)
 		}
 		m.fields[f.number] = f
-		m.byName[f.name] = f
 	}
 }
 

@@ -82,22 +82,23 @@ func (w *walker) column(n node) (string, bool) {
 		case "TypeCast", "CollateClause":
 			n = n.child("arg")
 		case "ColumnRef":
-			fields := n.list("fields")
-			if len(fields) == 0 || !fields[len(fields)-1].is("String") {
-				return "", false
-			}
-			return w.tenantColumn(fields[len(fields)-1].text("sval"))
+			return w.lastName(n, "fields")
 		case "A_Indirection":
-			parts := n.list("indirection")
-			if len(parts) == 0 || !parts[len(parts)-1].is("String") {
-				return "", false
-			}
-			return w.tenantColumn(parts[len(parts)-1].text("sval"))
+			return w.lastName(n, "indirection")
 		default:
 			return "", false
 		}
 	}
 	return "", false
+}
+
+// lastName returns the tenant column that the last item of a list names.
+func (w *walker) lastName(n node, list string) (string, bool) {
+	last := n.child(list)
+	if !last.is("String") {
+		return "", false
+	}
+	return w.tenantColumn(last.text("sval"))
 }
 
 func (w *walker) tenantColumn(name string) (string, bool) {

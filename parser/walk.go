@@ -2,7 +2,6 @@ package parser
 
 import (
 	"slices"
-	"strings"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
@@ -25,7 +24,7 @@ type walker struct {
 	stored    bool           // below CREATE or ALTER FUNCTION: a SET is kept with it
 	inQuery   bool           // below a query: further SELECTs are parts of it
 
-	relations map[relationKey]int // index in statement.Relations
+	relations map[relationKey]int // index in statement.Relations, once there are many
 	types     map[Name]bool
 }
 
@@ -70,7 +69,7 @@ func (w *walker) visit(n node) {
 		w.depth--
 		return
 	}
-	if strings.HasSuffix(n.name(), "Stmt") {
+	if n.message.stmt {
 		w.nested(n)
 	}
 	w.enter(n)
@@ -82,7 +81,7 @@ func (w *walker) enter(n node) {
 		n.message.handler(w, n)
 		return
 	}
-	if strings.HasSuffix(n.name(), "Stmt") && !isQuery(n) {
+	if n.message.stmt && !n.message.query {
 		w.utility(n)
 		return
 	}
@@ -103,8 +102,8 @@ func (w *walker) nested(n node) {
 	w.statement.Nested = append(w.statement.Nested, k)
 }
 
-func isQuery(n node) bool {
-	switch n.name() {
+func isQueryMessage(name string) bool {
+	switch name {
 	case "SelectStmt", "InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt":
 		return true
 	}
@@ -117,7 +116,9 @@ func (w *walker) descend(n node, skip ...string) {
 	if !n.ok() {
 		return
 	}
-	good := n.scan(func(f *field, v value) {
+	r := n.read()
+	for r.next() {
+		f, v := r.field, r.value
 		switch {
 		case f == nil:
 			w.unknown("field of " + n.name())
@@ -129,8 +130,8 @@ func (w *walker) descend(n node, skip ...string) {
 		default:
 			w.visitField(n, f, v)
 		}
-	})
-	if !good {
+	}
+	if r.bad {
 		w.unknown("bytes of " + n.name())
 	}
 }
@@ -225,16 +226,38 @@ func (w *walker) relation(n node, access Access) {
 	if access&AccessCreate != 0 && key.temp {
 		w.statement.Flags |= FlagTemp
 	}
-	if i, found := w.relations[key]; found {
+	if i := w.listed(key); i >= 0 {
 		w.statement.Relations[i].Access |= access
 		return
 	}
-	if w.relations == nil {
-		w.relations = make(map[relationKey]int)
+	if w.relations != nil {
+		w.relations[key] = len(w.statement.Relations)
 	}
-	w.relations[key] = len(w.statement.Relations)
 	w.statement.Relations = append(w.statement.Relations, Relation{Name: name, Access: access, Only: key.only, Temp: key.temp})
 }
+
+// fewRelations is up to which going through the list is faster than a map.
+const fewRelations = 8
+
+// listed returns where a relation is in the statement's list, -1 if it is not.
+func (w *walker) listed(key relationKey) int {
+	list := w.statement.Relations
+	if len(list) <= fewRelations {
+		return slices.IndexFunc(list, func(r Relation) bool { return r.key() == key })
+	}
+	if w.relations == nil {
+		w.relations = make(map[relationKey]int, 2*len(list))
+		for i := range list {
+			w.relations[list[i].key()] = i
+		}
+	}
+	if i, found := w.relations[key]; found {
+		return i
+	}
+	return -1
+}
+
+func (r *Relation) key() relationKey { return relationKey{Name: r.Name, only: r.Only, temp: r.Temp} }
 
 // target lists the relation in a field of n with the access that the statement
 // has to it.

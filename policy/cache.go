@@ -40,11 +40,17 @@ type cache struct {
 
 type cacheShard struct {
 	mu         sync.RWMutex
-	young, old map[string]*Inspection
+	young, old map[string]cached
 	bytes      int // of the young generation
 	maxEntries int // per generation
 	maxBytes   int // per generation
 	door       []uint64
+}
+
+// cached is an entry, with its key: the exact text, or the shape.
+type cached struct {
+	key        string
+	inspection *Inspection
 }
 
 func newCache(entries int) *cache {
@@ -52,7 +58,7 @@ func newCache(entries int) *cache {
 	perShard := max(entries/cacheShards/2, 1)
 	for i := range c.shards {
 		s := &c.shards[i]
-		s.young = make(map[string]*Inspection)
+		s.young = make(map[string]cached)
 		s.maxEntries = perShard
 		s.maxBytes = perShard * cachedBytesPerEntry
 		s.door = make([]uint64, doorSlots)
@@ -67,36 +73,36 @@ func (c *cache) load(text []byte) (*Inspection, bool) {
 	}
 	s := &c.shards[maphash.Bytes(c.seed, text)%cacheShards]
 	s.mu.RLock()
-	i, ok := s.young[string(text)]
+	entry, ok := s.young[string(text)]
 	aged := false
 	if !ok {
-		i, ok = s.old[string(text)]
+		entry, ok = s.old[string(text)]
 		aged = ok
 	}
 	s.mu.RUnlock()
 	if aged && s.mu.TryLock() { // a busy lock may promote it the next time
-		s.promote(text, i)
+		s.promote(entry)
 		s.mu.Unlock()
 	}
-	return i, ok
+	return entry.inspection, ok
 }
 
-// promote moves an entry of the old generation to the young one. The key's
-// memory is that of the entry's own text, never of the caller's buffer.
-func (s *cacheShard) promote(text []byte, i *Inspection) {
-	if s.old[string(text)] != i {
+// promote moves an entry of the old generation to the young one.
+func (s *cacheShard) promote(e cached) {
+	if s.old[e.key] != e {
 		return
 	}
-	delete(s.old, i.source)
-	s.put(i.source, i)
+	delete(s.old, e.key)
+	s.put(e)
 }
 
-// store keeps the inspection of its text, if the text may be kept.
-func (c *cache) store(i *Inspection) {
-	if len(i.source) > maxCachedText {
+// store keeps an inspection under a text, if the text may be kept. It copies
+// the text only then.
+func (c *cache) store(text []byte, i *Inspection) {
+	if len(text) > maxCachedText {
 		return
 	}
-	h := maphash.String(c.seed, i.source)
+	h := maphash.Bytes(c.seed, text)
 	s := &c.shards[h%cacheShards]
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -107,16 +113,16 @@ func (c *cache) store(i *Inspection) {
 			return
 		}
 	}
-	s.put(i.source, i)
+	s.put(cached{string(text), i})
 }
 
-func (s *cacheShard) put(text string, i *Inspection) {
-	if _, ok := s.young[text]; !ok {
-		s.bytes += textCopies*len(text) + entryOverhead
+func (s *cacheShard) put(e cached) {
+	if _, ok := s.young[e.key]; !ok {
+		s.bytes += textCopies*len(e.key) + entryOverhead
 	}
-	s.young[text] = i
+	s.young[e.key] = e
 	if len(s.young) >= s.maxEntries || s.bytes >= s.maxBytes {
-		s.old, s.young, s.bytes = s.young, make(map[string]*Inspection, s.maxEntries), 0
+		s.old, s.young, s.bytes = s.young, make(map[string]cached, s.maxEntries), 0
 	}
 }
 
@@ -125,7 +131,7 @@ func (c *cache) clear() {
 	for i := range c.shards {
 		s := &c.shards[i]
 		s.mu.Lock()
-		s.young, s.old, s.bytes = make(map[string]*Inspection), nil, 0
+		s.young, s.old, s.bytes = make(map[string]cached), nil, 0
 		s.mu.Unlock()
 	}
 }

@@ -8,12 +8,12 @@ import (
 
 func TestCacheKeepsWhatIsUsed(t *testing.T) {
 	c := newCache(cacheShards * 2 * 8) // eight entries a generation and shard
-	used := &Inspection{source: "SELECT used"}
-	c.store(used)
+	used := &Inspection{Kind: "SELECT"}
+	c.store([]byte("SELECT used"), used)
 	for n := range 10_000 { // one tenant floods the cache, each text twice
 		text := fmt.Sprintf("SELECT %d", n)
-		c.store(&Inspection{source: text})
-		c.store(&Inspection{source: text})
+		c.store([]byte(text), &Inspection{})
+		c.store([]byte(text), &Inspection{})
 		if got, ok := c.load([]byte("SELECT used")); !ok || got != used {
 			t.Fatalf("after %d other texts: the entry that is used all the time was dropped", n)
 		}
@@ -25,8 +25,8 @@ func TestCacheIsBounded(t *testing.T) {
 	c := newCache(entries)
 	for n := range 50_000 {
 		text := fmt.Sprintf("SELECT %d", n)
-		c.store(&Inspection{source: text})
-		c.store(&Inspection{source: text})
+		c.store([]byte(text), &Inspection{})
+		c.store([]byte(text), &Inspection{})
 	}
 	got := 0
 	for i := range c.shards {
@@ -42,9 +42,9 @@ func TestCacheIsBoundedInBytes(t *testing.T) {
 	c := newCache(entries)
 	filler := make([]byte, maxCachedText-16)
 	for n := range 5_000 {
-		i := &Inspection{source: fmt.Sprintf("%s%d", filler, n)}
-		c.store(i)
-		c.store(i)
+		text := fmt.Appendf(nil, "%s%d", filler, n)
+		c.store(text, &Inspection{})
+		c.store(text, &Inspection{})
 	}
 	got := 0
 	for i := range c.shards {
@@ -67,13 +67,13 @@ func TestCacheIsBoundedInBytes(t *testing.T) {
 func TestCacheIgnoresSinglesUnderPressure(t *testing.T) {
 	c := newCache(cacheShards * 2 * 8)
 	for n := range 2_000 {
-		c.store(&Inspection{source: fmt.Sprintf("SELECT %d", n)})
+		c.store(fmt.Appendf(nil, "SELECT %d", n), &Inspection{})
 	}
-	kept := &Inspection{source: "SELECT kept"}
-	c.store(kept)
-	c.store(kept)
+	kept := &Inspection{}
+	c.store([]byte("SELECT kept"), kept)
+	c.store([]byte("SELECT kept"), kept)
 	for n := range 10_000 {
-		c.store(&Inspection{source: fmt.Sprintf("SELECT x%d", n)})
+		c.store(fmt.Appendf(nil, "SELECT x%d", n), &Inspection{})
 	}
 	if _, ok := c.load([]byte("SELECT kept")); !ok {
 		t.Error("texts seen once pushed out one that was seen twice")
@@ -82,9 +82,9 @@ func TestCacheIgnoresSinglesUnderPressure(t *testing.T) {
 
 func TestCacheRefusesLongTexts(t *testing.T) {
 	c := newCache(100)
-	long := string(make([]byte, maxCachedText+1))
-	c.store(&Inspection{source: long})
-	if _, ok := c.load([]byte(long)); ok {
+	long := make([]byte, maxCachedText+1)
+	c.store(long, &Inspection{})
+	if _, ok := c.load(long); ok {
 		t.Error("a text over the limit was kept")
 	}
 }
@@ -99,7 +99,7 @@ func TestCacheParallel(t *testing.T) {
 				if i, ok := c.load([]byte(text)); ok && i.source != text {
 					t.Errorf("got the entry of %q for %q", i.source, text)
 				}
-				c.store(&Inspection{source: text})
+				c.store([]byte(text), &Inspection{source: text})
 				if n%500 == 0 {
 					c.clear()
 				}
@@ -133,7 +133,7 @@ func TestEngine_CachedByShape(t *testing.T) {
 			if ok != want {
 				t.Errorf("after %q, %q is cached: %v, want %v", first, text, ok, want)
 			}
-			if ok && (got.Decision != i.Decision || got.Text != i.Text) {
+			if ok && (got.Decision != i.Decision || got.Text() != i.Text()) {
 				t.Errorf("%q: got %+v, want that of %q, %+v", text, got, first, i)
 			}
 		}

@@ -1,6 +1,10 @@
 package policy
 
-import "github.com/pgbulkhead/bulkhead/parser"
+import (
+	"sync/atomic"
+
+	"github.com/pgbulkhead/bulkhead/parser"
+)
 
 // Action is what happens to a message.
 type Action uint8
@@ -93,14 +97,38 @@ type Inspection struct {
 	Relations   []string // of all statements, sorted, without duplicates; same for the next two
 	Functions   []string
 	Settings    []string
-	Text        Redacted // constants replaced by $n; "" if the text could not be parsed or bounded
-	Fingerprint string   // set if Decision is not Allow, or may not be for some org
+	Fingerprint string // set if Decision is not Allow, or may not be for some org
 
 	orgConstants []orgConstant
-	source       string // the exact text, or the shape: the key in the cache
+	source       string // the text that was inspected
+	read         bool   // it could be parsed and bounded
+	redacted     atomic.Pointer[Redacted]
 	anyConstant  bool   // it is the same whatever the constants are
 	known        *known // what it was judged by
 	unknown      bool   // it names what the catalogue did not know
+}
+
+// Text is the text with constants replaced by $n, "" if it could not be parsed
+// or bounded. It is made when it is first asked for: most statements are
+// neither recorded nor traced.
+func (i *Inspection) Text() Redacted {
+	if t := i.redacted.Load(); t != nil {
+		return *t
+	}
+	var t Redacted
+	if i.read {
+		t = Redacted(parser.Redact(i.source))
+	}
+	i.redacted.Store(&t)
+	return t
+}
+
+// Described is the inspection of a statement that the proxy answers itself: text
+// holds no literal.
+func Described(kind string, text Redacted) *Inspection {
+	i := &Inspection{Kind: kind}
+	i.redacted.Store(&text)
+	return i
 }
 
 // Slim returns what a session needs of a statement that it has prepared. The

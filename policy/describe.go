@@ -31,7 +31,7 @@ func (i *Inspection) describe(b *parser.Batch) {
 		i.Collection = i.Relations[0]
 	}
 	i.Relations, i.Functions, i.Settings = sorted(i.Relations), sorted(i.Functions), sorted(i.Settings)
-	i.Text = Redacted(b.Redact())
+	i.read = true
 }
 
 func sorted(names []string) []string {

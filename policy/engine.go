@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync/atomic"
 	"time"
+	"unsafe"
 
 	"github.com/pgbulkhead/bulkhead/parser"
 )
@@ -13,7 +14,8 @@ type Engine struct {
 	// immutable
 	options *compiledOptions
 	rules   []Rule
-	lookup  *lookup // its fetch is nil if there is none
+	actions []Action // what a violation of each leads to
+	lookup  *lookup  // its fetch is nil if there is none
 
 	known  atomic.Pointer[known]
 	cache  *cache // by exact text
@@ -37,6 +39,9 @@ func New(o Options) (*Engine, error) {
 		lookup:  &lookup{fetch: o.Lookup, now: time.Now},
 		cache:   newCache(entries),
 		shapes:  newCache(entries),
+	}
+	for i := range e.rules {
+		e.actions = append(e.actions, e.action(e.rules[i].ID))
 	}
 	e.known.Store(newKnown(o.Catalog, c))
 	return e, nil
@@ -105,16 +110,16 @@ func (e *Engine) wantsLookup(i *Inspection) bool {
 
 // keep caches an inspection, unless it holds only for a short while.
 func (e *Engine) keep(i *Inspection) {
-	if i.unknown {
+	if i.unknown || len(i.source) > maxCachedText {
 		return
 	}
+	text := unsafe.Slice(unsafe.StringData(i.source), len(i.source)) // only read
 	if i.anyConstant {
-		if shape, ok := parser.AppendShape(nil, []byte(i.source)); ok {
-			byShape := *i
-			byShape.source = string(shape)
-			e.shapes.store(&byShape)
+		var room [maxStackShape]byte
+		if shape, ok := parser.AppendShape(room[:0], text); ok {
+			e.shapes.store(shape, i)
 			return
 		}
 	}
-	e.cache.store(i)
+	e.cache.store(text, i)
 }

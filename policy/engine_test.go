@@ -28,7 +28,7 @@ func TestCached(t *testing.T) {
 	}
 	want := e.Inspect(t.Context(), string(text), Simple)
 	got, ok := e.Cached(text, Extended)
-	if !ok || got.Decision != want.Decision || got.Text != want.Text {
+	if !ok || got.Decision != want.Decision || got.Text() != want.Text() {
 		t.Fatalf("Cached: got %+v %v, want %+v", got, ok, want)
 	}
 	if allocs := testing.AllocsPerRun(100, func() { e.Cached(text, Simple) }); allocs != 0 {
@@ -200,7 +200,7 @@ func TestDecisionsHoldNoValues(t *testing.T) {
 		if d.Rule != "G701" && strings.Contains(d.Message, secret) { // a syntax error quotes the client's text, to the client only
 			t.Errorf("%s: a value is in the message %q", text, d.Message)
 		}
-		for _, said := range append([]string{d.Reason, d.Hint, d.Title, string(i.Text), i.Kind, i.Fingerprint}, i.Settings...) {
+		for _, said := range append([]string{d.Reason, d.Hint, d.Title, string(i.Text()), i.Kind, i.Fingerprint}, i.Settings...) {
 			if strings.Contains(said, secret) {
 				t.Errorf("%s: a value is in %q", text, said)
 			}

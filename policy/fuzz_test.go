@@ -65,7 +65,7 @@ func sameForAllConstants(t *testing.T, e *Engine, text string, first *Inspection
 			continue
 		}
 		if other.Decision != first.Decision || !reflect.DeepEqual(other.Effects, first.Effects) ||
-			!slices.Equal(other.OrgParams, first.OrgParams) || len(other.orgConstants) > 0 || other.Text != first.Text {
+			!slices.Equal(other.OrgParams, first.OrgParams) || len(other.orgConstants) > 0 || other.Text() != first.Text() {
 			t.Errorf("%q and %q have one shape, but not the same facts:\n%+v\n%+v", text, b.String(), first, other)
 		}
 	}

@@ -69,8 +69,7 @@ func isQuery(k parser.Kind) bool {
 func (e *Engine) judge(s *subject) Decision {
 	var observed Decision
 	for j := range e.rules {
-		r := &e.rules[j]
-		action := e.action(r.ID)
+		r, action := &e.rules[j], e.actions[j]
 		if r.check == nil || action == Allow || observed.Action == Observe && action == Observe || s.startup && !r.on(onStartup) {
 			continue
 		}

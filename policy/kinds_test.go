@@ -59,8 +59,8 @@ func TestNotUnderstood(t *testing.T) {
 		if d := i.Decision; d.Action != Block || d.Rule != tt.rule || d.SQLState != tt.state {
 			t.Errorf("%s: got %v %s %s, want blocked %s %s", tt.name, d.Action, d.Rule, d.SQLState, tt.rule, tt.state)
 		}
-		if i.Text != "" || !i.Effects.Has(parser.EffectUnknown) {
-			t.Errorf("%s: text %q and effects %v of what was not read", tt.name, i.Text, i.Effects)
+		if i.Text() != "" || !i.Effects.Has(parser.EffectUnknown) {
+			t.Errorf("%s: text %q and effects %v of what was not read", tt.name, i.Text(), i.Effects)
 		}
 	}
 	deep := "SELECT 1"

@@ -91,7 +91,7 @@ func (s *Session) serverNeeded(st *step) bool {
 		s.wait = waitReplies
 		return false
 	}
-	return true
+	return !s.renewSignature(st)
 }
 
 // boundary checks the identity where a transaction may begin.
@@ -166,8 +166,11 @@ func (s *Session) textMessage(st *step, b []byte, size int) int {
 	if d.Action == policy.Observe && namesIdentity(ins.Settings) {
 		d.Action = policy.Block // what may hold a token goes nowhere
 	}
-	if ins.ResetsInside && s.env.opts.Pool.Shared && d.Action != policy.Block {
+	if ins.ResetsInside && (s.env.opts.Pool.Shared || s.env.opts.Signing.enabled()) && d.Action != policy.Block {
 		return s.refuseMalformed(st, msg, errResetInside)
+	}
+	if extended && d.Action != policy.Block && s.losesChallenge(ins) {
+		return s.refuseMalformed(st, msg, errDiscardSealed)
 	}
 	if d.Action != policy.Block && !s.serverNeeded(st) {
 		s.inspected = ins
@@ -241,6 +244,9 @@ func (s *Session) sendQuery(st *step, msg, text []byte, ins *policy.Inspection) 
 	s.send(st, msg, o)
 	if s.settles(ins) || s.isLocal() && ins.Ends {
 		s.wait = waitSettled
+	}
+	if s.losesChallenge(ins) {
+		s.sc.challenge = 0
 	}
 	if s.resetsLabel(ins) {
 		s.relabel, s.wait = true, waitReset

@@ -65,7 +65,7 @@ func (s *Server) connect(ctx context.Context, w *waiter) (*login, error) {
 		}
 		cfg.Password = password
 	}
-	return dialServer(ctx, cfg, w.key)
+	return dialServer(ctx, cfg, w.key, &s.opts.Signing)
 }
 
 // safeReading are settings under which the server reads a text as the guard
@@ -75,7 +75,7 @@ var safeReading = map[string]string{
 	"standard_conforming_strings": "on",
 }
 
-func dialServer(ctx context.Context, cfg *pgconn.Config, key poolKey) (*login, error) {
+func dialServer(ctx context.Context, cfg *pgconn.Config, key poolKey, signing *SigningOptions) (*login, error) {
 	var socket *loop.Socket
 	dial := cfg.DialFunc
 	cfg.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
@@ -100,6 +100,18 @@ func dialServer(ctx context.Context, cfg *pgconn.Config, key poolKey) (*login, e
 	if err != nil {
 		return nil, err
 	}
+	var backend string
+	var challenge int64
+	switch {
+	case signing.Sealed:
+		challenge, err = challengeOf(ctx, pc)
+	case signing.enabled():
+		backend, err = backendOf(ctx, pc)
+	}
+	if err != nil {
+		pc.Close(ctx)
+		return nil, err
+	}
 	hc, err := pc.Hijack()
 	if err != nil {
 		return nil, err
@@ -112,12 +124,14 @@ func dialServer(ctx context.Context, cfg *pgconn.Config, key poolKey) (*login, e
 		socket.SetTLS(tc)
 	}
 	sc := &serverConn{
-		key:    key,
-		pid:    hc.PID,
-		secret: hc.SecretKey,
-		params: hc.ParameterStatuses,
-		tx:     txIdle,
-		cancel: cancelOver(hc),
+		key:       key,
+		pid:       hc.PID,
+		secret:    hc.SecretKey,
+		params:    hc.ParameterStatuses,
+		tx:        txIdle,
+		cancel:    cancelOver(hc),
+		backend:   backend,
+		challenge: challenge,
 	}
 	for name, value := range sc.params {
 		if err := sc.setParameter(name, value); err != nil {

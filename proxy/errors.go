@@ -171,6 +171,11 @@ var (
 		message: "the value of the identity must be a text",
 		hint:    "Send it as the only parameter, of type text, or as a literal.",
 	}
+	errDiscardSealed = clientError{
+		severity: severityError, code: "0A000",
+		message: "DISCARD in the extended protocol is not supported with a sealed tenant context",
+		hint:    "Send it as a simple Query: the proxy proves the tenant context again before the next message.",
+	}
 	errMessageFormat = clientError{severity: severityError, code: "08P01", message: "invalid message format"}
 	errBindTooLarge  = clientError{
 		severity: severityError, code: "54000",

@@ -25,9 +25,12 @@ type identityStatement struct {
 
 var (
 	// pickStatement is how records show a statement that picks an org.
-	pickStatement = &policy.Inspection{
-		Kind: "SET", Settings: []string{parser.IdentityOrg}, Text: "SET " + parser.IdentityOrg + " = $1", Fingerprint: parser.Fingerprint("SET " + parser.IdentityOrg + " = $1"),
-	}
+	pickStatement = func() *policy.Inspection {
+		const text = "SET " + parser.IdentityOrg + " = $1"
+		i := policy.Described("SET", text)
+		i.Settings, i.Fingerprint = []string{parser.IdentityOrg}, parser.Fingerprint(text)
+		return i
+	}()
 	noEffects  = &policy.Inspection{Tenantless: true}
 	setConfig  = "set_config" // the name of the result's column
 	errNoValue = clientError{severity: severityError, code: "22004", message: "the value of the identity cannot be NULL"}

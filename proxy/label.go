@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/pgbulkhead/bulkhead/parser"
 	"github.com/pgbulkhead/bulkhead/policy"
@@ -29,10 +30,10 @@ const labelUnknown = "?"
 
 // labelStatements returns what brings the server connection to the session's
 // label and to what its client has SET; nothing if it carries both.
-func (s *Session) labelStatements() (sql []string) {
+func (s *Session) labelStatements(now time.Time) (sql []string) {
 	sc := s.sc
-	moved := sc.org != "" && sc.org != orgMark(s.context)
-	if sc.label == s.context.Label && sc.state == s.state && !moved {
+	moved := s.moved()
+	if sc.label == s.context.Label && sc.state == s.state && !moved && !s.signatureDue(now) {
 		return nil
 	}
 	from := sc.state
@@ -42,11 +43,15 @@ func (s *Session) labelStatements() (sql []string) {
 		sql = append(sql, "DISCARD ALL")
 		from = clientSettings{}
 	}
-	sql = append(sql, "BEGIN")
+	sql = append(sql, s.beginSQL()...)
 	if from != s.state && from != (clientSettings{}) {
 		sql = append(sql, "RESET ALL")
 	}
-	sql = append(sql, s.context.LabelSQL()...)
+	s.sign(now)
+	sql = append(sql, s.labelSQL()...)
+	if s.env.opts.Signing.Sealed {
+		sql = append(sql, s.enterSQL(now))
+	}
 	if from != s.state && s.state != (clientSettings{}) {
 		sql = append(sql, stateSettingSQL(s.state))
 	}
@@ -71,10 +76,15 @@ func stateSettingSQL(state clientSettings) string {
 // the transaction that the client is in. With ahead, the client's message may
 // follow at once; else the session waits, which putLabel reports.
 func (s *Session) putLabel(st *step, ahead bool) (waits bool) {
-	sql := s.labelStatements()
+	if moved := s.moved(); s.env.opts.Signing.Sealed && (moved || s.sc.challenge == 0) {
+		s.askChallenge(st, moved)
+		return true
+	}
+	sql := s.labelStatements(st.now)
 	if len(sql) > 0 && sql[0] == "DISCARD ALL" {
 		s.sc.known.clear()
 	}
+	labels := len(sql) > 0
 	if s.reopen != "" {
 		sql = append(sql, s.reopen)
 		s.begun, s.reopen = s.reopen, ""
@@ -84,12 +94,15 @@ func (s *Session) putLabel(st *step, ahead bool) (waits bool) {
 		return false
 	}
 	s.sc.org, s.sc.label, s.sc.state = orgMark(s.context), s.context.Label, s.state
-	s.sendLabel(st, sql)
+	s.sendLabel(st, sql, labels && s.env.opts.Signing.Sealed)
 	if !ahead {
 		s.awaitLabel(st)
 	}
 	return !ahead
 }
+
+// moved reports whether the server connection served another org before.
+func (s *Session) moved() bool { return s.sc.org != "" && s.sc.org != orgMark(s.context) }
 
 // orgMark is what a server connection remembers of the org that it serves.
 func orgMark(c *tenant.Context) string {
@@ -100,14 +113,15 @@ func orgMark(c *tenant.Context) string {
 }
 
 // sendLabel sends statements without a Sync behind them; the label is
-// confirmed when the server has carried out the last.
-func (s *Session) sendLabel(st *step, sql []string) {
+// confirmed when the server has carried out the last. With challenge, their
+// first row is one.
+func (s *Session) sendLabel(st *step, sql []string, challenge bool) {
 	out := st.toServer.grow()
 	for _, text := range sql {
 		out = appendStatement(out, "", text)
 	}
 	st.toServer.add(out)
-	s.sc.owed.push(owed{kind: owedLabel, own: true, confirms: 'C', left: len(sql), start: st.now.UnixNano()})
+	s.sc.owed.push(owed{kind: owedLabel, own: true, challenge: challenge, confirms: 'C', left: len(sql), start: st.now.UnixNano()})
 	s.sc.known.unnamed = unnamedID{}
 }
 
@@ -145,11 +159,17 @@ func (s *Session) awaitLabel(st *step) {
 // has been carried out. In a transaction it belongs to that: if it is rolled
 // back, so is the loss of the label.
 func (s *Session) relabelNow(st *step) {
-	sql := s.context.LabelSQL()
+	if s.env.opts.Signing.Sealed && s.sc.challenge == 0 {
+		if s.sc.tx == txIdle {
+			s.askChallenge(st, false)
+		}
+		return // else at the end of the transaction (renewSignature)
+	}
+	sql := s.labelSQL()
 	if s.sc.tx == txIdle {
 		sql = slices.Concat([]string{"BEGIN"}, sql, []string{"COMMIT"})
 	}
-	s.sendLabel(st, sql)
+	s.sendLabel(st, sql, false)
 	s.awaitLabel(st)
 }
 
@@ -158,7 +178,7 @@ func (s *Session) relabelNow(st *step) {
 // itself; then so must the label. The client goes on to use its unnamed
 // statement and portal, so the label has names of its own.
 func (s *Session) relabelBehind(st *step, ins *policy.Inspection) {
-	sql := s.context.LabelSQL()
+	sql := s.labelSQL()
 	if ins.Effects.Has(parser.EffectDiscardAll) {
 		sql = slices.Concat([]string{"BEGIN"}, sql, []string{"COMMIT"})
 	}
@@ -196,7 +216,7 @@ func (s *Session) resetsLabel(ins *policy.Inspection) bool {
 	if ins.Effects.Has(parser.EffectResetAll | parser.EffectDiscardAll) {
 		return true
 	}
-	if s.env.opts.Pool.Shared && ins.Effects.Has(parser.EffectRole|parser.EffectUnknown) {
+	if s.env.opts.Pool.Shared && ins.Effects.Has(parser.EffectRole|parser.EffectUnknown) || s.losesChallenge(ins) {
 		return true
 	}
 	if !ins.Effects.Has(parser.EffectReset) {

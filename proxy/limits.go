@@ -57,5 +57,5 @@ const (
 	maxKeptScratch = 64 << 10
 	// maxPendingOut is how much may wait for a slow socket before the other
 	// side is no longer read.
-	maxPendingOut = 256 << 10
+	maxPendingOut = 32 << 10
 )

@@ -190,7 +190,7 @@ func (s *Session) observe(st *step, o *owed, code string) {
 func (s *Session) logSlow(o *owed, took time.Duration) {
 	var statement policy.Redacted
 	if o.inspection != nil {
-		statement = o.inspection.Text
+		statement = o.inspection.Text()
 	}
 	s.env.log.Warn("slow statement", "session", s.id, "org", s.org(), "duration", took, "statement", statement)
 }
@@ -222,7 +222,7 @@ func (s *Session) span(ins *policy.Inspection, parent *traceParent, from, to tim
 				attribute.String("db.operation.name", ins.Kind),
 				attribute.String("db.collection.name", ins.Collection),
 				attribute.String("db.query.summary", name),
-				attribute.String("db.query.text", string(ins.Text)),
+				attribute.String("db.query.text", string(ins.Text())),
 			)
 		}
 		more(span)
@@ -242,7 +242,7 @@ func (s *Session) identityChanged(st *step, c *identityChange) {
 	if !s.env.tracing() {
 		return
 	}
-	ins := &policy.Inspection{Kind: kind, Text: policy.Redacted(kind)}
+	ins := policy.Described(kind, policy.Redacted(kind))
 	s.span(ins, nil, st.now, st.now, func(span trace.Span) {
 		span.SetAttributes(
 			attribute.String("bulkhead.decision", "answered"),

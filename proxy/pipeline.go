@@ -49,7 +49,10 @@ type owed struct {
 	// confirms is the type of the messages that confirm an owedLabel, and
 	// left how many of them are to come.
 	confirms byte
-	left     int
+	// challenge: the first row of the reply is a challenge of the sealed
+	// tenant context, and has not come yet.
+	challenge bool
+	left      int
 	// rows takes the rows of the reply to an own Query, nil for none.
 	rows *stateRows
 	// local is the reply of an owedLocal.

@@ -34,7 +34,7 @@ func (s *Session) record(st *step, d policy.Decision, ins *policy.Inspection, p 
 		r.Org, r.Subject, r.Role, r.TokenID, r.Issuer = id.Org, id.Subject, id.Role, id.TokenID, id.Issuer
 	}
 	if ins != nil {
-		r.Statement, r.Fingerprint, r.StatementKind = blocklog.Redacted(ins.Text), ins.Fingerprint, ins.Kind
+		r.Statement, r.Fingerprint, r.StatementKind = blocklog.Redacted(ins.Text()), ins.Fingerprint, ins.Kind
 		r.Relations, r.Functions, r.Settings = ins.Relations, ins.Functions, ins.Settings
 	}
 	if s.env.tracing() {

@@ -30,7 +30,10 @@ func (s *Session) ready(st *step, o *owed) {
 	}
 	switch {
 	case o.own && o.kind == owedSync:
-		if s.wait == waitLabel {
+		if s.wait == waitLabel && s.sealing {
+			s.sealing = false // the challenge has come
+			s.putLabel(st, false)
+		} else if s.wait == waitLabel {
 			s.attached(st)
 		}
 		return // else the Sync behind a statement that was given its name

@@ -193,7 +193,7 @@ func (l *serverLink) cancelled() {
 // returns to the settings of the startup packet, so to the tenant's.
 func (l *serverLink) clean() {
 	l.state.set(linkCleaning)
-	l.sc.org, l.sc.label, l.sc.state = "", "", clientSettings{}
+	l.sc.org, l.sc.label, l.sc.state, l.sc.signature = "", "", clientSettings{}, signature{}
 	l.sc.known.clear()
 	unsynced := l.sc.unsynced
 	l.sc.unsynced = false
@@ -208,6 +208,11 @@ func (l *serverLink) clean() {
 	}
 	b = message(b, 'Q', "DISCARD ALL")
 	l.sc.owed.push(owed{kind: owedQuery, own: true})
+	if l.srv.opts.Signing.Sealed {
+		l.sc.challenge = 0
+		b = message(b, 'Q', challengeSQL)
+		l.sc.owed.push(owed{kind: owedQuery, own: true, challenge: true})
+	}
 	l.conn.Write(b)
 	l.timer = l.loop.NewTimer(func() {
 		if l.state.get() == linkCleaning {

@@ -31,6 +31,15 @@ func (sc *serverConn) message(st *step, b []byte, size int, r replies) (int, err
 				return 0, nil
 			}
 			err = o.rows.add(b[5:size])
+		} else if typ == 'D' && o != nil && o.challenge {
+			if size > maxChallengeRow {
+				return 0, fmt.Errorf("%w: type %q, %d bytes", errFrame, typ, size)
+			}
+			if len(b) < size {
+				return 0, nil
+			}
+			o.challenge = false
+			sc.challenge, err = challengeRow(b[5:size])
 		}
 	case 'S':
 		pass, err = sc.parameterStatus(st, b[5:size], r)
@@ -149,9 +158,13 @@ func (sc *serverConn) labelReply(o *owed, typ byte) error {
 	if typ != o.confirms {
 		return nil
 	}
-	if o.left--; o.left == 0 {
-		sc.owed.pop()
+	if o.left--; o.left > 0 {
+		return nil
 	}
+	if o.challenge {
+		return fmt.Errorf("%w: no challenge", errLabel)
+	}
+	sc.owed.pop()
 	return nil
 }
 

@@ -79,6 +79,7 @@ type Session struct {
 	statements
 	sessionState
 	relabel bool // the label may have been reset
+	sealing bool // a challenge was asked for, and the label follows when it has come
 	changing
 
 	sc     *serverConn

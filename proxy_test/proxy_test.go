@@ -139,6 +139,7 @@ type options struct {
 	issuer  string // further keys of the issuer, with a comma in front
 	sql     string // schema; "" is careless.sql
 	version int
+	standby bool // the proxy serves a hot standby of the database
 }
 
 // start makes a database and a proxy in front of it.
@@ -162,6 +163,11 @@ func start(t testing.TB, o options) *proxy {
 	case "session, shared":
 		o.mode, o.pool = "session", o.pool+", sharing: shared"
 	}
+	server := pg
+	if o.standby {
+		server = pg.NewStandby(t)
+		pg.CatchUp(t, server)
+	}
 	p.log = filepath.Join(p.dir, "blocked.jsonl")
 	secretFile := filepath.Join(p.dir, "secret")
 	if err := os.WriteFile(secretFile, []byte(secret), 0o600); err != nil {
@@ -178,7 +184,7 @@ blocked_log: {file: %s}
 admin: {listen: "127.0.0.1:0"}
 pool: {mode: %s, %s}
 log: {level: debug}
-%s`, pg.DSN(o.role, p.db), secretFile, o.issuer, p.log, o.mode, o.pool, o.extra)
+%s`, server.DSN(o.role, p.db), secretFile, o.issuer, p.log, o.mode, o.pool, o.extra)
 	file := filepath.Join(p.dir, "bulkhead.yaml")
 	if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {
 		t.Fatal(err)

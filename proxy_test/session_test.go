@@ -58,6 +58,20 @@ func TestSession_Resets(t *testing.T) {
 	}
 }
 
+// The floor of a hardened database reads bulkhead.org_id: it is the session's org
+// with any configuration, no client changes it, and RESET leads back to it.
+func TestSession_FloorSetting(t *testing.T) {
+	p := start(t, options{mode: "transaction"})
+	c := p.connect(t, orgA)
+	const read = "SELECT current_setting('bulkhead.org_id', true)"
+	for _, first := range []string{read, "RESET ALL", "DISCARD ALL", "SET bulkhead.org_id = '" + orgB + "'", "SELECT set_config('bulkhead.org_id', '" + orgB + "', false)"} {
+		c.Query(first)
+		if got := fmt.Sprint(wiretest.Rows(c.Query(read))); got != "[["+orgA+"]]" {
+			t.Errorf("after %s: bulkhead.org_id is %s, want %s", first, got, orgA)
+		}
+	}
+}
+
 // A RESET of the claims must not leave the next session of the same user, on
 // the same server connection, without any.
 func TestPool_ResetClaims(t *testing.T) {

@@ -30,6 +30,12 @@ type Options struct {
 	Roles    map[string]string // role claim -> database role; if set, any other claim is refused
 	// Shared: server connections serve many orgs, so nothing is fixed to them.
 	Shared bool
+	// Signed: the database believes the org and the claims only with a
+	// signature for the one server connection (signature.go).
+	Signed bool
+	// Sealed: the database believes them once they were proven by the answer
+	// to a challenge, so both are set after the login.
+	Sealed bool
 }
 
 // Claims are what a verified token says.
@@ -82,8 +88,16 @@ type Resolver struct {
 
 // NewResolver checks the options; its error tells all that is wrong.
 func NewResolver(o Options) (*Resolver, error) {
-	r := &Resolver{opts: o, names: slices.Sorted(maps.Keys(o.Settings))}
-	var errs []error
+	settings := maps.Clone(o.Settings)
+	if settings == nil {
+		settings = make(map[string]string)
+	}
+	if _, ok := settings[OrgSetting]; !ok {
+		settings[OrgSetting] = "${org}" // what policies that bulkhead harden writes read
+	}
+	r := &Resolver{opts: o, names: slices.Sorted(maps.Keys(settings))}
+	r.opts.Settings = settings
+	errs := signatureErrors(&r.opts)
 	for _, name := range r.names {
 		if !settingName.MatchString(name) {
 			errs = append(errs, fmt.Errorf("tenant.settings: %q is not the name of a custom setting: want lower-case words joined by dots, such as app.org_id", name))
@@ -108,7 +122,7 @@ func NewResolver(o Options) (*Resolver, error) {
 	if o.Role != "" && len(o.Roles) > 0 {
 		errs = append(errs, errors.New("tenant.role and tenant.roles cannot both be set"))
 	}
-	if len(o.Settings) == 0 && o.Role == "" && len(o.Roles) == 0 {
+	if len(o.Settings) == 0 && o.Role == "" && len(o.Roles) == 0 && !o.Signed && !o.Sealed {
 		errs = append(errs, errors.New("tenant: neither settings nor roles: nothing would tell PostgreSQL the tenant"))
 	}
 	return r, errors.Join(errs...)
@@ -116,7 +130,12 @@ func NewResolver(o Options) (*Resolver, error) {
 
 // Names returns the settings that carry the context, sorted: no client may
 // change them.
-func (r *Resolver) Names() []string { return slices.Clone(r.names) }
+func (r *Resolver) Names() []string {
+	if r.opts.Signed {
+		return append(slices.Clone(r.names), SignatureSetting)
+	}
+	return slices.Clone(r.names)
+}
 
 // Resolve returns the context of an identity. Its errors are of type [*Error].
 func (r *Resolver) Resolve(c Claims) (*Context, error) {
@@ -138,7 +157,8 @@ func (r *Resolver) Resolve(c Claims) (*Context, error) {
 			return nil, &Error{"a claim holds a NUL"}
 		}
 		size := len(s.Name) + len(s.Value)
-		if r.opts.Shared || perUser(template) || fixed+size > maxStartupBytes {
+		proven := r.opts.Sealed && (name == OrgSetting || name == ClaimsSetting)
+		if r.opts.Shared || proven || perUser(template) || fixed+size > maxStartupBytes {
 			ctx.PerUser = append(ctx.PerUser, s)
 			continue
 		}
@@ -167,6 +187,10 @@ func (r *Resolver) complete(ctx *Context) {
 	case ctx.Role != "":
 		ctx.Fixed = append(ctx.Fixed, Setting{"role", ctx.Role})
 	}
+	if r.opts.Signed {
+		// Its value is made for each server connection.
+		ctx.PerUser = append(ctx.PerUser, Setting{SignatureSetting, ""})
+	}
 	if r.opts.Shared {
 		ctx.Key = "shared"
 	} else {
@@ -190,14 +214,21 @@ func hash(settings []Setting) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// LabelSQL returns a SET statement for each of PerUser. They are utility
+// LabelSQL returns a SET statement for each of PerUser, save the signature. They are utility
 // statements: no search_path can lead them astray.
 func (c *Context) LabelSQL() []string { return c.sql }
+
+// SetSQL returns a SET statement.
+func SetSQL(s Setting) string {
+	return "SET SESSION " + quoteName(s.Name) + " = " + QuoteLiteral(s.Value)
+}
 
 func setSQL(settings []Setting) []string {
 	var out []string
 	for _, s := range settings {
-		out = append(out, "SET SESSION "+quoteName(s.Name)+" = "+QuoteLiteral(s.Value))
+		if s.Name != SignatureSetting {
+			out = append(out, SetSQL(s))
+		}
 	}
 	return out
 }

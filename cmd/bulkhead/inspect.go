@@ -157,7 +157,7 @@ func inspectStatement(ctx context.Context, engine *policy.Engine, text, org stri
 		d = i.ForOrg(engine, org)
 	}
 	return inspectReport{
-		Statement: string(i.Text), Decision: d.Action.String(),
+		Statement: string(i.Text()), Decision: d.Action.String(),
 		Rule: d.Rule, Title: d.Title, Reason: d.Reason, Hint: d.Hint, SQLState: d.SQLState,
 		Kind: i.Kind, Relations: i.Relations, Functions: i.Functions, Settings: i.Settings,
 		OrgParams: i.OrgParams, Fingerprint: i.Fingerprint,

@@ -32,7 +32,12 @@ Exit codes: 0 fine, 1 findings or refusal, 2 usage or configuration error,
 		newInspectCommand(),
 		newRulesCommand(),
 		newBlockedCommand(),
+		newAuditCommand(),
 		newTokenCommand(),
+		newKeyCommand(),
+		newContextCommand(),
+		newHardenCommand(),
+		newVerifyCommand(),
 		newVersionCommand(),
 	)
 	return root

@@ -12,6 +12,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/pgbulkhead/bulkhead/blocklog"
+	"github.com/pgbulkhead/bulkhead/internal/pgtest"
 )
 
 // TestMain lets the scripts run this test binary as the command bulkhead.
@@ -22,8 +23,12 @@ func TestMain(m *testing.M) {
 // TestScripts runs testdata/*.txtar, each a session at the command line.
 // Beside testscript's own commands there are `status N command...`, for a
 // command that must end with exit code N, and `samplelog FILE`, which writes
-// a blocked-query log.
+// a blocked-query log, and `database NAME FILE`, which makes a database with the
+// SQL of a file on a server that all scripts share, and sets DSN and APP_DSN to
+// connect as its superuser and as role NAME_app. Further ones are in
+// script_schema_test.go.
 func TestScripts(t *testing.T) {
+	t.Cleanup(pgtest.StopShared)
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
 		Setup: func(e *testscript.Env) error {
@@ -33,6 +38,11 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"status":    scriptStatus,
 			"samplelog": scriptSampleLog,
+			"signeddb":  scriptSignedDB,
+			"become":    scriptBecome,
+			"database":  func(ts *testscript.TestScript, neg bool, args []string) { scriptDatabase(t, ts, neg, args) },
+			"schema":    func(ts *testscript.TestScript, neg bool, args []string) { scriptSchema(t, ts, neg, args) },
+			"sql":       scriptSQL,
 		},
 	})
 }
@@ -55,6 +65,19 @@ func scriptStatus(ts *testscript.TestScript, neg bool, args []string) {
 	if got != want {
 		ts.Fatalf("exit code: got %d, want %d", got, want)
 	}
+}
+
+// scriptDatabase implements the script command database.
+func scriptDatabase(t *testing.T, ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: database NAME FILE")
+	}
+	name := args[0]
+	server := pgtest.Shared(t, 15)
+	server.Exec(t, "postgres", "CREATE DATABASE "+name)
+	server.Exec(t, name, ts.ReadFile(args[1]))
+	ts.Setenv("DSN", server.DSN(pgtest.Superuser, name))
+	ts.Setenv("APP_DSN", server.DSN(name+"_app", name))
 }
 
 // scriptSampleLog implements the script command samplelog: six records of two

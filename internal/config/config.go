@@ -31,6 +31,7 @@ type Config struct {
 	BlockedLog BlockedLog `yaml:"blocked_log"`
 	Admin      Admin      `yaml:"admin"`
 	Limits     Limits     `yaml:"limits"`
+	Audit      Audit      `yaml:"audit"`
 	Telemetry  Telemetry  `yaml:"telemetry"`
 	Log        Log        `yaml:"log"`
 
@@ -95,6 +96,7 @@ type Tenant struct {
 	Role           string            `yaml:"role"`
 	Roles          map[string]string `yaml:"roles"` // role claim -> database role
 	Columns        []string          `yaml:"columns"`
+	Context        ContextMode       `yaml:"context"` // how the database knows the tenant
 	SigningKeyFile Path              `yaml:"signing_key_file"`
 }
 
@@ -146,6 +148,23 @@ type Limits struct {
 	ClientIdleTimeout        time.Duration `yaml:"client_idle_timeout"`
 	IdleInTransactionTimeout time.Duration `yaml:"idle_in_transaction_timeout"`
 	StatementTimeout         time.Duration `yaml:"statement_timeout"`
+}
+
+// Audit is what the schema half (audit, harden, verify) knows of the database.
+// What is empty is guessed.
+type Audit struct {
+	AppRoles     []string    `yaml:"app_roles"`  // roles that the application logs in or runs as
+	RootTable    string      `yaml:"root_table"` // the table of tenants
+	GlobalTables []string    `yaml:"global_tables"`
+	Allow        []Allowance `yaml:"allow"` // findings that somebody has accepted
+}
+
+// Allowance is one finding of `bulkhead audit` that somebody has accepted.
+type Allowance struct {
+	Check   string `yaml:"check"`  // A111
+	Object  string `yaml:"object"` // as the finding spells it, "*" for all
+	Reason  string `yaml:"reason"`
+	Expires Day    `yaml:"expires"` // the last one; "" for never
 }
 
 // Telemetry is tracing; exporters come from the standard OTEL_* variables.

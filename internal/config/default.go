@@ -20,9 +20,11 @@ func Default() *Config {
 			OrgType: OrgUUID,
 			Settings: map[string]string{
 				"app.org_id":         "${org}",
+				"bulkhead.org_id":    "${org}",
 				"request.jwt.claims": "${claims}",
 			},
 			Roles:   map[string]string{},
+			Context: ContextAuto,
 			Columns: []string{"org_id", "tenant_id"},
 		},
 		Pool: Pool{
@@ -48,6 +50,7 @@ func Default() *Config {
 			MaxStatementBytes:        1 << 20,
 			IdleInTransactionTimeout: 5 * time.Minute,
 		},
+		Audit:     Audit{AppRoles: []string{}, GlobalTables: []string{}, Allow: []Allowance{}},
 		Telemetry: Telemetry{ServiceName: "bulkhead"},
 		Log:       Log{Level: LevelInfo, Format: FormatJSON},
 	}

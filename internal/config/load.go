@@ -29,9 +29,26 @@ func Load(path string, env []string) (*Config, error) {
 	return Parse(filepath.Base(path), data, filepath.Dir(path), env)
 }
 
+// LoadSchema is [Load] for the commands that look at a database and serve no
+// clients: server.dsn and auth.issuers may be missing.
+func LoadSchema(path string, env []string) (*Config, error) {
+	if path == "" {
+		return parseFor("", nil, ".", env, true)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read configuration: %w", err)
+	}
+	return parseFor(filepath.Base(path), data, filepath.Dir(path), env, true)
+}
+
 // Parse is [Load] for a file that is already in memory: name stands for it in
 // messages, and relative paths in it belong to the folder dir.
 func Parse(name string, data []byte, dir string, env []string) (*Config, error) {
+	return parseFor(name, data, dir, env, false)
+}
+
+func parseFor(name string, data []byte, dir string, env []string, schemaOnly bool) (*Config, error) {
 	c := Default()
 	c.origins = origins{"": {file: name}}
 	d := &decoder{file: name, origins: c.origins}
@@ -46,7 +63,7 @@ func Parse(name string, data []byte, dir string, env []string) (*Config, error) 
 	d.environment(c, env)
 	c.fillAlgorithms()
 
-	v := &validator{c: c, broken: d.broken}
+	v := &validator{c: c, broken: d.broken, schemaOnly: schemaOnly}
 	v.all()
 	if problems := append(d.problems, v.problems...); len(problems) > 0 {
 		sortProblems(problems)

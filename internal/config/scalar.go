@@ -46,6 +46,10 @@ func (d *decoder) scalar(n *yaml.Node, v reflect.Value, key string) {
 		if d.isText(n, key) {
 			*p = NewSecret(n.Value)
 		}
+	case *Day:
+		if n.ShortTag() == "!!timestamp" || d.isText(n, key) {
+			*p = Day(n.Value)
+		}
 	default:
 		d.text(n, v, key)
 	}

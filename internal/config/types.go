@@ -10,6 +10,9 @@ import (
 // the configuration; in a loaded Config it is joined with that folder.
 type Path string
 
+// Day is a date such as 2026-12-31, which YAML takes without quotes as well.
+type Day string
+
 // Size is a number of bytes. In the file it is a plain number or one with a
 // unit of 1024: 1048576, 1024kB, 1MB, 1GB (the units of postgresql.conf).
 type Size int64
@@ -88,6 +91,33 @@ const (
 
 func (OrgType) choices() []string {
 	return []string{string(OrgUUID), string(OrgInteger), string(OrgText)}
+}
+
+// ContextMode says how the database knows the tenant of a session.
+type ContextMode string
+
+// The modes of the tenant context. ContextAuto stands for signed with a
+// signing key and for plain without.
+const (
+	ContextAuto   ContextMode = "auto"
+	ContextPlain  ContextMode = "plain"
+	ContextSigned ContextMode = "signed"
+	ContextSealed ContextMode = "sealed"
+)
+
+func (ContextMode) choices() []string {
+	return []string{string(ContextAuto), string(ContextPlain), string(ContextSigned), string(ContextSealed)}
+}
+
+// ContextMode returns the mode in force.
+func (t *Tenant) ContextMode() ContextMode {
+	switch {
+	case t.Context != ContextAuto:
+		return t.Context
+	case t.SigningKeyFile != "":
+		return ContextSigned
+	}
+	return ContextPlain
 }
 
 // PoolMode says for how long a client keeps a server connection.

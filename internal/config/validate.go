@@ -19,6 +19,9 @@ type validator struct {
 	c        *Config
 	broken   []string // keys that could not be read
 	problems []Problem
+	// schemaOnly: nobody connects, so server.dsn and auth.issuers may be
+	// missing.
+	schemaOnly bool
 }
 
 // all runs every check.
@@ -33,6 +36,7 @@ func (v *validator) all() {
 	v.log()
 	v.admin()
 	v.limits()
+	v.audit()
 	v.unsupported()
 }
 

@@ -14,6 +14,7 @@ import (
 func (v *validator) server() {
 	s := v.c.Server
 	switch {
+	case !s.DSN.IsSet() && v.schemaOnly:
 	case !s.DSN.IsSet():
 		v.problem("server.dsn", "is missing", "name the server: postgres://user@host:5432/database?sslmode=verify-full")
 	case !validDSN(s.DSN.Reveal()):
@@ -61,7 +62,7 @@ const maxLeeway = 10 * time.Minute
 
 func (v *validator) auth() {
 	a := v.c.Auth
-	if len(a.Issuers) == 0 {
+	if len(a.Issuers) == 0 && !v.schemaOnly {
 		v.problem("auth.issuers", "no issuer of tokens is named", "write at least one, with issuer, audience and jwks_url")
 	}
 	seen := map[string]bool{}

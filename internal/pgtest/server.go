@@ -105,7 +105,10 @@ func credential() (*syscall.Credential, error) {
 }
 
 func (s *Server) command(ctx context.Context, name string, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, filepath.Join(s.Bin.Dir, name), args...)
+	if !filepath.IsAbs(name) {
+		name = filepath.Join(s.Bin.Dir, name)
+	}
+	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir = s.dir
 	cmd.SysProcAttr = processAttributes(s.cred)
 	// The environment of the caller must not change the server.
@@ -130,7 +133,7 @@ func (s *Server) prepare(ctx context.Context) error {
 	if method == "" {
 		method = "trust"
 	}
-	hba := "local all all trust\n" +
+	hba := "local all all trust\nlocal replication all trust\n" +
 		"host all all all " + method + "\n"
 	if err := s.write("pg_hba.conf", []byte(hba), 0o600); err != nil {
 		return err

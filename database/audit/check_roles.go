@@ -1,0 +1,202 @@
+package audit
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/pgbulkhead/bulkhead/database/inventory"
+)
+
+// roleChecks ask what the application's roles are and can become.
+func roleChecks() []Check {
+	return []Check{
+		{
+			ID: "A301", Name: "app_is_superuser", Severity: Critical, CWE: "CWE-250", Controls: controlsPrivilege,
+			Title: "the application is a superuser",
+			Why:   "Row security does not bind superusers, and there is nothing that they cannot read or change.",
+			Fix:   "Give the application a role of its own, without attributes.",
+			Run: func(f *Facts) []Finding {
+				return f.eachApp(func(app *inventory.Role) []Finding {
+					if !app.Superuser {
+						return nil
+					}
+					return []Finding{Finding{Object: app.Object(), Detail: "Role " + app.Name + " has SUPERUSER."}.
+						withSQL("ALTER ROLE " + inventory.Quote(app.Name) + " NOSUPERUSER;")}
+				})
+			},
+		},
+		{
+			ID: "A302", Name: "app_bypasses_rls", Severity: Critical, CWE: "CWE-250", Controls: controlsPrivilege,
+			Title: "the application bypasses row security",
+			Why:   "No policy is applied to a role with BYPASSRLS.",
+			Fix:   "ALTER ROLE ... NOBYPASSRLS.",
+			Run: func(f *Facts) []Finding {
+				return f.eachApp(func(app *inventory.Role) []Finding {
+					if !app.BypassRLS || app.Superuser {
+						return nil
+					}
+					return []Finding{Finding{Object: app.Object(), Detail: "Role " + app.Name + " has BYPASSRLS."}.
+						withSQL("ALTER ROLE " + inventory.Quote(app.Name) + " NOBYPASSRLS;")}
+				})
+			},
+		},
+		{
+			ID: "A303", Name: "app_can_become_bypass", Severity: Critical, CWE: "CWE-269", Controls: controlsPrivilege,
+			Title: "the application can become a role that row security does not bind",
+			Why:   "SET ROLE to a superuser or a role with BYPASSRLS ends row security for the session. Memberships count along their whole chain; from 16 on those WITH SET FALSE do not, unless the admin option lets the member change that.",
+			Fix:   "Revoke the membership.",
+			Run:   canBecomeBypass,
+		},
+		{
+			ID: "A305", Name: "dangerous_predefined_role", Severity: Critical, CWE: "CWE-269", Controls: controlsPrivilege,
+			Title: "the application has a predefined role that reaches beyond its tables",
+			Why:   "The server's own roles read or write every table, reach files and programs of the host, see or end other sessions.",
+			Fix:   "Revoke the membership.",
+			Run:   predefinedRoles,
+		},
+		{
+			ID: "A306", Name: "dangerous_attribute", Severity: High, CWE: "CWE-269", Controls: controlsPrivilege,
+			Title: "the application has CREATEROLE, CREATEDB or REPLICATION",
+			Why: "CREATEROLE makes roles and memberships (before 16, in nearly every role); CREATEDB makes databases of which it is the owner; " +
+				"REPLICATION streams the changes of all tenants.",
+			Fix: "ALTER ROLE ... NOCREATEROLE NOCREATEDB NOREPLICATION.",
+			Run: dangerousAttributes,
+		},
+		{
+			ID: "A318", Name: "self_alter_role", Severity: Info, Source: Always, CWE: "CWE-269", Controls: controlsPrivilege,
+			Title: "every role may change its own settings and password",
+			Why: "ALTER ROLE on oneself sets search_path, statement_timeout, role and PASSWORD for every later session: one tenant can lock out or " +
+				"mislead all others that share the role. PostgreSQL offers no way to forbid it.",
+			Fix: "Let the role connect only through Bulkhead (pg_hba.conf), which refuses ALTER ROLE.",
+			Run: func(f *Facts) []Finding {
+				return f.eachApp(func(app *inventory.Role) []Finding {
+					return []Finding{{Object: app.Object(), Detail: "Role " + app.Name + " may ALTER ROLE itself, with effect for every tenant."}}
+				})
+			},
+		},
+	}
+}
+
+// eachApp asks about each application role.
+func (f *Facts) eachApp(ask func(*inventory.Role) []Finding) []Finding {
+	var found []Finding
+	for _, app := range f.AppRoles {
+		found = append(found, ask(app)...)
+	}
+	return found
+}
+
+// withPaths is the finding about roles that app should not get at, with the
+// memberships that lead there.
+func (f *Facts) withPaths(app *inventory.Role, detail string, paths []inventory.Path) Finding {
+	finding := Finding{Object: app.Object(), Detail: detail}
+	var sql []string
+	for _, path := range paths {
+		finding = finding.withEvidence(path.String())
+		if leave := f.leaveSQL(path); !slices.Contains(sql, leave) {
+			sql = append(sql, leave)
+		}
+	}
+	return finding.withSQL(strings.Join(sql, "\n"))
+}
+
+func canBecomeBypass(f *Facts) []Finding {
+	return f.eachApp(func(app *inventory.Role) []Finding {
+		if app.Superuser {
+			return nil
+		}
+		var names []string
+		var paths []inventory.Path
+		for _, role := range f.Snapshot.Roles {
+			path, ok := app.Becomes()[role]
+			if !ok || role == app || !role.Superuser && !role.BypassRLS || passesBypass(path) {
+				continue
+			}
+			names = append(names, role.Name)
+			paths = append(paths, path)
+		}
+		if len(paths) == 0 {
+			return nil
+		}
+		return []Finding{f.withPaths(app, fmt.Sprintf("Role %s can become %s, which row security does not bind.", app.Name, strings.Join(names, ", ")), paths)}
+	})
+}
+
+// passesBypass reports whether a path goes through a role that is a finding
+// itself: what lies behind it adds nothing.
+func passesBypass(path inventory.Path) bool {
+	for _, step := range path[:len(path)-1] {
+		if r := step.Membership.Role; r.Superuser || r.BypassRLS {
+			return true
+		}
+	}
+	return false
+}
+
+// harmlessPredefined are the server's own roles that give nothing of the kind.
+var harmlessPredefined = []string{"pg_database_owner"}
+
+func predefinedRoles(f *Facts) []Finding {
+	return f.eachApp(func(app *inventory.Role) []Finding {
+		var names []string
+		var paths []inventory.Path
+		privileges := app.Privileges()
+		for _, role := range f.Snapshot.Roles {
+			path := privileges[role]
+			if len(path) == 0 || !strings.HasPrefix(role.Name, "pg_") || slices.Contains(harmlessPredefined, role.Name) || passesPredefined(path) {
+				continue
+			}
+			names = append(names, role.Name)
+			paths = append(paths, path)
+		}
+		if len(paths) == 0 {
+			return nil
+		}
+		return []Finding{f.withPaths(app, fmt.Sprintf("Role %s has the privileges of %s.", app.Name, strings.Join(names, ", ")), paths)}
+	})
+}
+
+// passesPredefined leaves out what a predefined role consists of.
+func passesPredefined(path inventory.Path) bool {
+	return slices.ContainsFunc(path[:len(path)-1], func(s inventory.Step) bool { return strings.HasPrefix(s.Membership.Role.Name, "pg_") })
+}
+
+func dangerousAttributes(f *Facts) []Finding {
+	return f.eachApp(func(app *inventory.Role) []Finding {
+		var has, sql, evidence []string
+		becomes := app.Becomes()
+		for _, role := range f.Snapshot.Roles {
+			path, ok := becomes[role]
+			if !ok || role.Superuser {
+				continue
+			}
+			attributes := attributesOf(role)
+			if len(attributes) == 0 {
+				continue
+			}
+			has = append(has, attributes...)
+			sql = append(sql, "ALTER ROLE "+inventory.Quote(role.Name)+" NO"+strings.Join(attributes, " NO")+";")
+			evidence = append(evidence, path.String())
+		}
+		if len(has) == 0 {
+			return nil
+		}
+		slices.Sort(has)
+		detail := fmt.Sprintf("Role %s has %s, itself or as a role that it can become.", app.Name, strings.Join(slices.Compact(has), ", "))
+		return []Finding{Finding{Object: app.Object(), Detail: detail}.withSQL(strings.Join(sql, "\n")).withEvidence(evidence...)}
+	})
+}
+
+func attributesOf(role *inventory.Role) []string {
+	var list []string
+	for _, a := range []struct {
+		name string
+		has  bool
+	}{{"CREATEROLE", role.CreateRole}, {"CREATEDB", role.CreateDB}, {"REPLICATION", role.Replication}} {
+		if a.has {
+			list = append(list, a.name)
+		}
+	}
+	return list
+}

@@ -1,0 +1,68 @@
+package audit
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/pgbulkhead/bulkhead/database/inventory"
+	"github.com/pgbulkhead/bulkhead/internal/pgtest"
+)
+
+// TestShapes audits testdata/shapes/*.sql: databases of several kinds with
+// faults of their own. Each says in comments as whom it is audited and exactly
+// what must be found. A805, A808 and A414 are the server's and left out, and so
+// is A208, which TestPolicies_SettableContext tests.
+func TestShapes(t *testing.T) {
+	files, err := filepath.Glob("testdata/shapes/*.sql")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no shapes: %v", err)
+	}
+	onEach(t, func(t *testing.T, server *pgtest.Server) {
+		for _, file := range files {
+			t.Run(strings.TrimSuffix(filepath.Base(file), ".sql"), func(t *testing.T) { testShape(t, server, file) })
+		}
+	})
+}
+
+func testShape(t *testing.T, server *pgtest.Server, file string) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	remarks := func(name string) (values []string) {
+		for line := range strings.Lines(string(text)) {
+			if v, ok := strings.CutPrefix(line, "-- "+name+": "); ok {
+				values = append(values, strings.TrimSpace(v))
+			}
+		}
+		return values
+	}
+	o := Options{Selection: inventory.Selection{AppRoles: remarks("app-role"), GlobalTables: remarks("global-table")}}
+	if root := remarks("root-table"); len(root) > 0 {
+		o.Selection.RootTable = root[0]
+	}
+	want := []string{}
+	for _, w := range remarks("expect") {
+		line, since, versioned := strings.Cut(w, " since ")
+		if major, _ := strconv.Atoi(since); !versioned || server.Bin.Version >= major {
+			want = append(want, line)
+		}
+	}
+	slices.Sort(want)
+	s := newSubject(t, server, string(text), o)
+	got := slices.DeleteFunc(s.lines(s.audit()), func(line string) bool { return slices.Contains([]string{"A805", "A808", "A414", "A208"}, line[:4]) })
+	for _, line := range got {
+		if !slices.Contains(want, line) {
+			t.Errorf("not planted, but found: %s", line)
+		}
+	}
+	for _, line := range want {
+		if !slices.Contains(got, line) {
+			t.Errorf("planted, but not found: %s", line)
+		}
+	}
+}
