@@ -49,7 +49,7 @@ func (s *Session) labelStatements(now time.Time) (sql []string) {
 	}
 	s.sign(now)
 	sql = append(sql, s.labelSQL()...)
-	if s.env.opts.Signing.Sealed {
+	if s.proves() {
 		sql = append(sql, s.enterSQL(now))
 	}
 	if from != s.state && s.state != (clientSettings{}) {
@@ -94,7 +94,7 @@ func (s *Session) putLabel(st *step, ahead bool) (waits bool) {
 		return false
 	}
 	s.sc.org, s.sc.label, s.sc.state = orgMark(s.context), s.context.Label, s.state
-	s.sendLabel(st, sql, labels && s.env.opts.Signing.Sealed)
+	s.sendLabel(st, sql, labels && s.proves())
 	if !ahead {
 		s.awaitLabel(st)
 	}

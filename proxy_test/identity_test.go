@@ -17,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/pgbulkhead/bulkhead/auth"
+	dbcontext "github.com/pgbulkhead/bulkhead/database/context"
 	"github.com/pgbulkhead/bulkhead/internal/wiretest"
 )
 
@@ -412,12 +413,12 @@ func TestIdentity_Workers(t *testing.T) {
 		}
 		single := p.connect(t, orgA)
 		for _, org := range []string{orgA, orgB} {
-			if got := code(single.Query("SET bulkhead.org_id = '" + org + "'")); got != "42501 G804" {
+			if got := code(single.Query("SET bulkhead.org_id = '" + org + "'")); got != "42501 G201" {
 				t.Errorf("%s: a token of one org picks: %s", mode, got)
 			}
 		}
 		expectRows(t, mode, single, names, rowsA)
-		if records := p.blocked(t, 1); records[0].Rule != "G803" && records[0].Rule != "G804" {
+		if records := p.blocked(t, 1); records[0].Rule != "G803" {
 			t.Errorf("recorded as %s", records[0].Rule)
 		}
 	}
@@ -727,5 +728,40 @@ func usePgxAs(t *testing.T, what string, pool *pgxpool.Pool, tok, want string) {
 	})
 	if err != nil {
 		t.Errorf("%s: transaction: %v", what, err)
+	}
+}
+
+// The identity changes in band where the database believes signed contexts
+// only, too.
+func TestIdentity_SignedContext(t *testing.T) {
+	for _, kind := range []dbcontext.Mode{dbcontext.Signed, dbcontext.Sealed} {
+		for _, mode := range poolModes {
+			if kind == dbcontext.Signed && strings.Contains(mode, "shared") {
+				continue // refused by the configuration
+			}
+			what := fmt.Sprintf("%v, %s", kind, mode)
+			p, _ := startContext(t, options{mode: mode, issuer: anyToken, pool: "max_server_connections: 2, max_per_org: 1"}, kind)
+			a, b := claim(t, orgA, time.Hour), claim(t, orgB, time.Hour)
+			c := p.connectAs(t, claim(t, nil, time.Hour))
+			expectRows(t, what, c, "SELECT 1", "[[1]]")
+			expectRows(t, what, c, names, "42501 G803")
+			for _, x := range []struct{ token, rows string }{{a, rowsA}, {b, rowsB}, {a, rowsA}} {
+				expectRows(t, what, c, "SET bulkhead.token = '"+x.token+"'", "[]")
+				expectRows(t, what, c, names, x.rows)
+				for _, q := range []string{"BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY", "SET LOCAL bulkhead.token = '" + b + "'"} {
+					if e := code(c.Query(q)); e != "" {
+						t.Fatalf("%s: %s", what, e)
+					}
+				}
+				expectRows(t, what, c, names, rowsB)
+				expectRows(t, what, c, "COMMIT", "[]")
+				expectRows(t, what, c, names, x.rows)
+			}
+			expectRows(t, what, c, "SET bulkhead.token = '"+claim(t, []string{orgA, orgB}, time.Hour)+"'", "[]")
+			expectRows(t, what, c, "BEGIN; SAVEPOINT x; COMMIT", "[]")
+			expectRows(t, what, c, "SET bulkhead.org_id = '"+orgB+"'", "[]")
+			expectRows(t, what, c, names, rowsB)
+			c.Send(wiretest.Terminate)
+		}
 	}
 }
