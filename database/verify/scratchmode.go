@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -226,7 +227,11 @@ func (r *runner) copyDatabase(ctx context.Context, name string) error {
 		if set.Role != "" {
 			of = "ALTER ROLE " + inventory.Quote(set.Role) + " IN DATABASE " + inventory.Quote(name)
 		}
-		list = append(list, of+" SET "+settingName(set.Name)+" TO "+literal(set.Value))
+		value := literal(set.Value)
+		if slices.Contains(listSettings, strings.ToLower(set.Name)) {
+			value = set.Value // stored as it is written: a, "B"
+		}
+		list = append(list, of+" SET "+settingName(set.Name)+" TO "+value)
 	}
 	for _, sql := range list {
 		if _, err := r.admin.Exec(ctx, sql); err != nil {
@@ -234,6 +239,12 @@ func (r *runner) copyDatabase(ctx context.Context, name string) error {
 		}
 	}
 	return nil
+}
+
+// listSettings are lists of names, which pg_dump writes without quotes as well
+// (variable_is_guc_list_quote).
+var listSettings = []string{
+	"local_preload_libraries", "search_path", "session_preload_libraries", "shared_preload_libraries", "temp_tablespaces", "unix_socket_directories",
 }
 
 // settingName quotes the parts of the name of a setting.
