@@ -175,8 +175,8 @@ func (f *Facts) compositeFix(k *inventory.Constraint) string {
 func fkNotValidated(f *Facts) []Finding {
 	var found []Finding
 	for _, k := range f.foreignKeys() {
-		if k.Validated || !f.IsTenant(k.References) {
-			continue
+		if k.Validated || !k.Enforced || !f.IsTenant(k.References) {
+			continue // NOT ENFORCED is as good as none
 		}
 		found = append(found, f.about(k.Relation, k.Object(), fmt.Sprintf("Foreign key %s is NOT VALID: rows from before were never checked.", k.Name)).
 			withSQL("ALTER TABLE "+k.Relation.SQL()+" VALIDATE CONSTRAINT "+inventory.Quote(k.Name)+";"))

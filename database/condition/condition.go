@@ -244,8 +244,12 @@ func equal(l, r alternative) (clause, bool) {
 // distinct is IS DISTINCT FROM. Its negation is an equation that NULL passes.
 func (j *Judge) distinct(e *ast.Distinct, s *scope, not bool) []clause {
 	for _, side := range [][2]ast.Expr{{e.Left, e.Right}, {e.Right, e.Left}} {
-		if c, ok := bare(side[1]).(*ast.Constant); ok && c.Kind == ast.ConstantBoolean && not {
-			return j.condition(side[0], s, c.Text != "true")
+		if c, ok := bare(side[1]).(*ast.Constant); ok && c.Kind == ast.ConstantBoolean {
+			test := ast.IsNotFalse
+			if c.Text == "true" {
+				test = ast.IsNotTrue
+			}
+			return j.truth(&ast.IsTruth{Arg: side[0], Test: test}, s, not)
 		}
 	}
 	switch h := hasOf(j.children(e, s)); {

@@ -200,18 +200,24 @@ func (j *Judge) call(c *ast.Call, s *scope) []alternative {
 		return j.coreCall(c, s)
 	}
 	if rows, ok := j.callRows(c, s); ok {
-		var list []alternative
-		for _, r := range rows {
-			if len(r.columns) == 0 {
-				return just(term{})
-			}
-			for _, v := range j.values(r.columns[0].Value, r.at) {
-				list = append(list, alternative{v.term, r.clause.with(v.clause)})
-			}
-		}
-		return list
+		return j.columnOf(rows, "")
 	}
 	return j.unreadCall(c, found, s)
+}
+
+// columnOf are the values of one column of rows, the first without a name.
+func (j *Judge) columnOf(rows []row, name string) []alternative {
+	var list []alternative
+	for _, r := range rows {
+		i := slices.IndexFunc(r.columns, func(c ast.Target) bool { return c.Name == name || name == "" })
+		if i < 0 {
+			return just(term{})
+		}
+		for _, v := range j.values(r.columns[i].Value, r.at) {
+			list = append(list, alternative{v.term, r.clause.with(v.clause)})
+		}
+	}
+	return list
 }
 
 // unreadCall is the value of a function whose code does not tell. If it can
@@ -225,7 +231,7 @@ func (j *Judge) unreadCall(c *ast.Call, found []*code, s *scope) []alternative {
 		reads = reads || j.readsContext(f, 0)
 	}
 	switch {
-	case reads && t.has&(hasRow|hasTable) == 0:
+	case (reads || t.has&hasContext != 0) && t.has&(hasRow|hasTable) == 0:
 		t.kind, t.key = termContext, c.Name.Name
 		t.has |= hasContext
 	case t.has&(hasRow|hasTable) != 0:

@@ -118,6 +118,8 @@ func (p *planner) closed(r *inventory.Relation) bool {
 		return p.views[r]
 	case inventory.ForeignTable:
 		return p.m.Tenancy(r).Class != inventory.Global
+	case inventory.View:
+		return p.around[r]
 	}
 	return false
 }
