@@ -22,6 +22,8 @@ type Facts struct {
 	// Counts are the results of data checks, nil without Options.Data.
 	Counts *Counts
 	Now    time.Time
+
+	reviewed *policyReview // of the policies' expressions, by review
 }
 
 // InstallChange is one way in which an object of the schema bulkhead differs
