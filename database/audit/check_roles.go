@@ -108,8 +108,9 @@ func canBecomeBypass(f *Facts) []Finding {
 		}
 		var names []string
 		var paths []inventory.Path
+		becomes := app.Becomes()
 		for _, role := range f.Snapshot.Roles {
-			path, ok := app.Becomes()[role]
+			path, ok := becomes[role]
 			if !ok || role == app || !role.Superuser && !role.BypassRLS || passesBypass(path) {
 				continue
 			}

@@ -125,7 +125,7 @@ func tenantColumnWithoutFK(f *Facts) []Finding {
 	var found []Finding
 	for _, t := range f.directTables() {
 		c, r := t.Column, t.Relation
-		if t.Reference != nil || !sameType(c.BaseType, f.RootKey.BaseType) || !r.TakesPolicies() {
+		if t.Reference != nil && t.Reference.Enforced || !sameType(c.BaseType, f.RootKey.BaseType) || !r.TakesPolicies() {
 			continue // another type is A506, a foreign table takes no constraint
 		}
 		name := shortName(r.Name + "_" + c.Name + "_fkey")
@@ -237,8 +237,10 @@ func isConstant(expression string) bool {
 		return false
 	}
 	s := &batch.Statements[0]
-	return len(s.Functions) == 0 && len(s.Settings) == 0 && !valueFunction.MatchString(expression)
+	return len(s.Functions) == 0 && len(s.Settings) == 0 && !valueFunction.MatchString(stringConstant.ReplaceAllString(expression, "''"))
 }
+
+var stringConstant = regexp.MustCompile(`'(?:[^']|'')*'`)
 
 // valueFunction are calls without parentheses.
 var valueFunction = regexp.MustCompile(`(?i)\b(current_|session_|system_)?(user|role|catalog|schema|date|time|timestamp|localtime|localtimestamp)\b`)

@@ -162,6 +162,9 @@ func (r *Report) Groups() []Group {
 // Notes are what a reader must know beside the findings.
 func (r *Report) Notes() []string {
 	var lines []string
+	if r.Model.Root == nil {
+		lines = append(lines, "No table of tenants was found: what depends on it was not judged. Name it with --root-table.")
+	}
 	for _, a := range r.Expired {
 		lines = append(lines, fmt.Sprintf("The allowance of %s on %s ended on %s and no longer applies (%s).", a.Check, a.Object, a.Expires.Format("2006-01-02"), a.Reason))
 	}
