@@ -194,6 +194,8 @@ var orgCases = []expect{
 	{"codes", "tenant_id ILIKE current_setting('app.tenant', true) || '%'", Pattern},
 	{"docs", "org_id::text ~ current_setting('app.org_id', true)", Pattern},
 	{"docs", "org_id::text LIKE (current_setting('app.org_id', true) || '%')", Pattern},
+	{"codes", "strpos(current_setting('app.tenants', true), tenant_id) > 0", Pattern},
+	{"codes", "position(tenant_id IN current_setting('app.tenants', true)) <> 0", Pattern},
 	{"codes", "starts_with(tenant_id, current_setting('app.tenant', true))", Pattern},
 	{"codes", "tenant_id LIKE ANY (string_to_array(current_setting('app.tenants', true), ','))", Pattern},
 
