@@ -92,6 +92,7 @@ var orgCases = []expect{
 	{"docs", "private.is_member(org_id)", Sound},
 	{"docs", "(SELECT private.is_member(docs.org_id))", Sound},
 	{"docs", "private.is_member_numbered(org_id)", Sound},
+	{"docs", "private.linked(org_id)", Sound},
 	{"docs", "private.is_member_plpgsql(org_id)", Sound},
 	{"docs", "private.is_member_returns(org_id)", Sound},
 	{"docs", "private.role_in(org_id) IN ('admin', 'owner')", Sound},
