@@ -33,7 +33,8 @@ func column(r *inventory.Relation, c *inventory.Column) string {
 }
 
 // ownRow is the condition that a row of a root or direct table is the
-// tenant's. The context is cast, never the column, whose index would be of no use.
+// tenant's. The context is cast and not the column, whose index would be of no
+// use, where there is a cast.
 func (p *planner) ownRow(t *inventory.Tenancy, col string, org func(cast string) string) string {
 	if k := t.Reference; k != nil && k.References == p.m.Root && p.m.RootKey != nil {
 		i := slices.Index(k.Columns, t.Column)
@@ -43,11 +44,25 @@ func (p *planner) ownRow(t *inventory.Tenancy, col string, org func(cast string)
 				col, inventory.Quote(key.Name), root.SQL(), inventory.Quote(p.m.RootKey.Name), org(""))
 		}
 	}
-	cast := ""
-	if t.Column.BaseType != p.keyType {
-		cast = "::" + t.Column.BaseType
+	switch {
+	case t.Column.BaseType == p.keyType:
+		return col + " = " + org("")
+	case castable(p.keyType, t.Column.BaseType):
+		return col + " = " + org("::"+t.Column.BaseType)
 	}
-	return col + " = " + org(cast)
+	return col + "::text = " + org("::text") // no row can be equal, but the policy can be written
+}
+
+var (
+	stringTypes = []string{"text", "character varying", "character", "name"}
+	numberTypes = []string{"smallint", "integer", "bigint", "numeric"}
+)
+
+// castable reports whether the tenant's key can be cast to the type of a
+// column. Types of a schema are taken for domains of it.
+func castable(from, to string) bool {
+	return slices.Contains(stringTypes, to) || slices.Contains(stringTypes, from) ||
+		slices.Contains(numberTypes, from) && slices.Contains(numberTypes, to) || strings.Contains(to, ".")
 }
 
 func inPolicy(cast string) string {
