@@ -36,8 +36,11 @@ func (p *planner) attributes() {
 			has  bool
 			name string
 		}{
-			{r.Superuser, "superuser"}, {r.BypassRLS, "bypassrls"}, {r.CreateRole, "createrole"},
-			{r.CreateDB, "createdb"}, {r.Replication, "replication"},
+			{r.Superuser, "superuser"},
+			{r.BypassRLS, "bypassrls"},
+			{r.CreateRole, "createrole"},
+			{r.CreateDB, "createdb"},
+			{r.Replication, "replication"},
 		} {
 			if a.has {
 				on = append(on, a.name)
