@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/pgbulkhead/bulkhead/parser"
 	"github.com/pgbulkhead/bulkhead/policy"
 )
 
@@ -18,10 +19,36 @@ func (s *Session) attach(st *step) {
 		// not sent would let it fill in another one than was checked.
 		s.startup.database = opts.Server.Database
 	}
-	if s.engine = opts.Engines[s.startup.database]; s.engine == nil {
+	s.phase = phaseAttaching
+	s.engine = opts.Engines[s.startup.database]
+	switch {
+	case s.engine != nil:
+		s.admit(st)
+	case opts.OpenDatabase != nil:
+		s.deadline = st.now.Add(opts.Limits.QueueTimeout)
+		st.ask(openDatabase{name: s.startup.database})
+	default:
 		s.end(st, endRefused, &errDatabase)
-		return
 	}
+}
+
+// databaseOpened is the answer to openDatabase.
+func (s *Session) databaseOpened(st *step, engine *policy.Engine, e *clientError) {
+	switch {
+	case s.phase != phaseAttaching || s.engine != nil:
+	case e != nil:
+		s.end(st, endRefused, e)
+	default:
+		s.engine = engine
+		s.admit(st)
+		if s.phase == phaseRelay {
+			s.resume(st)
+		}
+	}
+}
+
+// admit judges the startup parameters, and asks for a server connection.
+func (s *Session) admit(st *step) {
 	if d := s.startupDecision(); d.Action != policy.Allow {
 		s.record(st, d, nil, policy.Startup, nil)
 		if d.Action == policy.Block {
@@ -31,8 +58,7 @@ func (s *Session) attach(st *step) {
 		}
 	}
 	s.key = makeKey(s.context, &s.startup)
-	s.phase = phaseAttaching
-	if opts.Pool.Transaction {
+	if s.env.opts.Pool.Transaction {
 		if p := s.env.recent.get(s.key); p != nil {
 			s.welcome(st, p)
 			return
@@ -53,6 +79,10 @@ func (s *Session) startupDecision() policy.Decision {
 	for _, p := range s.startup.settings {
 		d := s.engine.StartupParameter(p.name, p.value)
 		if d.Action == policy.Block {
+			return d
+		}
+		if d.Action == policy.Observe && p.name == parser.IdentityToken {
+			d.Action = policy.Block // what may hold a token goes nowhere
 			return d
 		}
 		if d.Action == policy.Observe {
@@ -76,20 +106,37 @@ func (s *Session) serverBorrowed(st *step, sc *serverConn, e *clientError) {
 		return
 	case !waiting:
 		return
+	case e != nil && s.phase == phaseRelay && e != &errTooManyOrgClients:
+		s.unserved(st, e)
+		return
 	case e != nil:
 		s.end(st, endServerFault, e)
 		return
 	}
 	s.sc = sc
-	s.env.recent.put(s.key, sc.params)
-	if sc.label != s.context.Label || sc.state != s.state {
-		s.setLabel(st, s.adoptSQL(sc.state))
+	if s.phase == phaseAttaching && sc.state == (clientSettings{}) {
+		s.env.recent.put(s.key, sc.params)
+	}
+	if s.phase == phaseAttaching && s.pooling() {
+		s.attached(st) // what the client sends first may need another label
+		return
+	}
+	if s.putLabel(st, s.mayFollow()) {
 		return
 	}
 	s.attached(st)
 	if s.phase == phaseRelay {
 		s.resume(st)
 	}
+}
+
+// mayFollow reports whether the message that waits for the server connection
+// may be sent behind a label that is not confirmed. One that is sent behind a
+// Sync of Bulkhead's own may not (materialise). Nor may it if settings of
+// clients change: the server would report them (ParameterStatus) in its reply
+// to the client, who knows them already.
+func (s *Session) mayFollow() bool {
+	return s.phase == phaseRelay && s.sc.state == s.state && (s.inspected == nil || len(s.inspected.Effects.Prepared) == 0)
 }
 
 // attached goes on once the server connection carries the session's context.
@@ -101,36 +148,14 @@ func (s *Session) attached(st *step) {
 	s.wait = waitNone
 }
 
-// setLabel sends the per-user settings to the server connection, and with them
-// what the client has SET. Nothing of the client goes there before the server
-// has confirmed them.
-func (s *Session) setLabel(st *step, sql string) {
-	s.sc.label = labelUnknown
-	s.wait = waitLabel
-	s.deadline = st.now.Add(s.env.opts.Limits.ServerResetTimeout)
-	s.ownQuery(st, sql, owed{kind: owedQuery, own: true})
-}
-
 // ownQuery sends a Query of Bulkhead's own; o is what is owed for it.
 func (s *Session) ownQuery(st *step, sql string, o owed) {
+	if s.sc.owed.labels > 0 {
+		panic("proxy: a Query of our own behind a label that is not confirmed") // it would run if the label fails
+	}
 	st.toServer.add(message(st.toServer.grow(), 'Q', sql))
 	s.sc.owed.push(o)
 	s.sc.known.unnamed = unnamedID{} // a simple Query destroys it
-}
-
-// labelUnknown is the label of a server connection whose per-user settings
-// are being changed. It equals no session's.
-const labelUnknown = "?"
-
-// labelSet is called with the server's answer to setLabel.
-func (s *Session) labelSet(st *step, failed bool) {
-	if failed {
-		s.sc.doubtful("the tenant context could not be set")
-		s.end(st, endServerFault, &errTenantContext)
-		return
-	}
-	s.sc.label, s.sc.state = s.context.Label, s.state
-	s.attached(st)
 }
 
 // welcome completes the startup: the client may now send queries.

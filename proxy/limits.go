@@ -31,18 +31,26 @@ const (
 	// maxHeldBind bounds a Bind whose parameters must be read before any of
 	// it is forwarded, because one of them meets a tenant column.
 	maxHeldBind = 16 << 20
-	// maxErrorResponse bounds an ErrorResponse that is read as a whole.
+	// maxErrorResponse bounds an ErrorResponse that is read as a whole. Of a
+	// larger one the beginning is, which holds severity and SQLSTATE.
 	maxErrorResponse = 64 << 10
-	// maxParameterStatus bounds a ParameterStatus.
-	maxParameterStatus = 16 << 10
+	// maxParameterStatus bounds a ParameterStatus: a client may SET as long a
+	// value as its statements may be.
+	maxParameterStatus = 2 << 20
 	// maxOwed bounds the replies owed on one server connection; the client
 	// is not read until there are fewer.
 	maxOwed = 64 << 10
 	// maxStatements bounds the prepared statements of one session.
 	maxStatements = 10_000
+	// maxCustomSettings bounds the custom settings of a session that follow it
+	// between server connections.
+	maxCustomSettings = 100
 	// maxKeptUnnamed is the largest Parse of an unnamed statement that is kept
 	// to be sent again on another server connection.
 	maxKeptUnnamed = 16 << 10
+	// maxIdentityText is how much a text that changes the identity may hold
+	// besides the token, comments included.
+	maxIdentityText = 4 << 10
 	// inlineInspect is the size of text up to which a parse may run on the
 	// loop: larger ones would delay every neighbour.
 	inlineInspect = 8 << 10
@@ -54,5 +62,5 @@ const (
 	maxKeptScratch = 64 << 10
 	// maxPendingOut is how much may wait for a slow socket before the other
 	// side is no longer read.
-	maxPendingOut = 256 << 10
+	maxPendingOut = 32 << 10
 )

@@ -25,19 +25,23 @@ const (
 // session at a time, or to the pool, and is owned by one loop.
 type serverConn struct {
 	// Immutable after login.
-	key    poolKey
-	pid    uint32
-	secret []byte
-	cancel canceller
+	key     poolKey
+	pid     uint32
+	secret  []byte
+	cancel  canceller
+	backend string // what a signature is bound to; "" unless contexts are signed
 
 	// Owned by the loop.
-	params  map[string]string // ParameterStatus, in the server's spelling
-	label   string            // of the per-user settings it carries; "" none
-	state   clientSettings    // the client's settings that it carries
-	known   serverStatements  // what is prepared on it, in transaction pooling
-	owed    pipeline
-	tx      byte
-	copying copyState
+	params    map[string]string // ParameterStatus, in the server's spelling
+	org       string            // that it has last served; "" none since it was logged in or cleaned
+	label     string            // of the settings that it was given after login; "" none
+	signature signature         // that it carries
+	challenge int64             // of the sealed tenant context, that the next label answers; 0 none
+	state     clientSettings    // the client's settings that it carries
+	known     serverStatements  // what is prepared on it, in transaction pooling
+	owed      pipeline
+	tx        byte
+	copying   copyState
 	// syncInCopy: a Sync was sent while the server read the data of a COPY.
 	syncInCopy bool
 	frame      frame
@@ -64,6 +68,7 @@ type frame struct {
 }
 
 var (
+	errLabel      = errors.New("the tenant context could not be set")
 	errFrame      = errors.New("server sent a message with an invalid length")
 	errUnexpected = errors.New("server sent a message that is not owed")
 )
@@ -88,9 +93,9 @@ type replies interface {
 	ready(st *step, o *owed)
 	// executed: the server has completed the Execute o.
 	executed(st *step, o *owed)
-	// undo: the message that was to make the change c has failed or is never
-	// carried out.
-	undo(c *change)
+	// undo: the message that was to make the change c has failed, or the
+	// server skips it.
+	undo(c *change, skipped bool)
 	// failed: the server answered o with an error, SQLSTATE code.
 	failed(st *step, o *owed, code string)
 	// parameter: the server reported a setting.
@@ -141,8 +146,6 @@ func (sc *serverConn) receive(st *step, b []byte, r replies) error {
 // whole tells for which messages the body is needed, with its bound.
 func whole(typ byte) int {
 	switch typ {
-	case 'E':
-		return maxErrorResponse
 	case 'S':
 		return maxParameterStatus
 	case 'Z', '1', '2', '3', 'n', 's', 'I':
@@ -155,15 +158,18 @@ func whole(typ byte) int {
 // read a statement differently from how it was inspected.
 func (sc *serverConn) setParameter(name, value string) error {
 	sc.params[name] = value
-	switch name {
-	case "client_encoding":
-		if value != "UTF8" {
-			return errUnsafeParameter
-		}
-	case "standard_conforming_strings":
-		if value != "on" {
-			return errUnsafeParameter
-		}
+	if safe, ok := safeReading[name]; ok && value != safe {
+		return errUnsafeParameter
 	}
 	return nil
+}
+
+// readsSafely reports whether the server reads a text as the guard does.
+func (sc *serverConn) readsSafely() bool {
+	for name, safe := range safeReading {
+		if value, ok := sc.params[name]; ok && value != safe {
+			return false
+		}
+	}
+	return true
 }

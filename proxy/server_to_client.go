@@ -31,11 +31,23 @@ func (sc *serverConn) message(st *step, b []byte, size int, r replies) (int, err
 				return 0, nil
 			}
 			err = o.rows.add(b[5:size])
+		} else if typ == 'D' && o != nil && o.challenge {
+			if size > maxChallengeRow {
+				return 0, fmt.Errorf("%w: type %q, %d bytes", errFrame, typ, size)
+			}
+			if len(b) < size {
+				return 0, nil
+			}
+			o.challenge = false
+			sc.challenge, err = challengeRow(b[5:size])
 		}
 	case 'S':
 		pass, err = sc.parameterStatus(st, b[5:size], r)
 	case 'E':
-		pass, err = sc.errorResponse(st, b[:size], r)
+		if len(b) < min(size, maxErrorResponse) {
+			return 0, nil
+		}
+		pass, err = sc.errorResponse(st, b[:min(size, maxErrorResponse)], size <= maxErrorResponse, r)
 	case 'Z':
 		pass, err = sc.readyForQuery(st, b[5:size], r)
 	case 'G':
@@ -106,6 +118,9 @@ func (sc *serverConn) completion(st *step, typ byte, r replies) (pass bool, err 
 		}
 		return false, errUnexpected
 	}
+	if o.kind == owedLabel {
+		return false, sc.labelReply(o, typ)
+	}
 	var completes bool
 	switch typ {
 	case '1':
@@ -136,6 +151,26 @@ func (sc *serverConn) completion(st *step, typ byte, r replies) (pass bool, err 
 	return pass, nil
 }
 
+// labelReply handles a part of the reply to a label.
+func (sc *serverConn) labelReply(o *owed, typ byte) error {
+	switch typ {
+	case '1', '2', '3', 'C':
+	default:
+		return errUnexpected
+	}
+	if typ != o.confirms {
+		return nil
+	}
+	if o.left--; o.left > 0 {
+		return nil
+	}
+	if o.challenge {
+		return fmt.Errorf("%w: no challenge", errLabel)
+	}
+	sc.owed.pop()
+	return nil
+}
+
 func (sc *serverConn) copyInResponse() (pass bool, err error) {
 	if pass, err = sc.inReplyTo(owedQuery, owedExecute); err != nil {
 		return false, err
@@ -159,8 +194,9 @@ func (sc *serverConn) parameterStatus(st *step, body []byte, r replies) (pass bo
 	return o == nil || !o.own && !o.hidden, nil
 }
 
-// errorResponse decides whose error the client sees. b is the whole message.
-func (sc *serverConn) errorResponse(st *step, b []byte, r replies) (pass bool, err error) {
+// errorResponse decides whose error the client sees. b is the message, or the
+// beginning of one that is too large to be held.
+func (sc *serverConn) errorResponse(st *step, b []byte, whole bool, r replies) (pass bool, err error) {
 	severity, code := errorFields(b[5:])
 	if severity != severityError {
 		// FATAL or PANIC: the server ends the connection, whatever was asked.
@@ -172,6 +208,11 @@ func (sc *serverConn) errorResponse(st *step, b []byte, r replies) (pass bool, e
 	if o == nil {
 		return false, errUnexpected
 	}
+	if o.kind == owedLabel {
+		// Nothing of the client behind it is carried out, and nothing ever
+		// will be on this connection.
+		return false, fmt.Errorf("%w: SQLSTATE %s", errLabel, code)
+	}
 	if sc.copying == copyIn {
 		sc.copying = copyNone
 		if sc.syncInCopy {
@@ -182,17 +223,22 @@ func (sc *serverConn) errorResponse(st *step, b []byte, r replies) (pass bool, e
 	}
 	r.failed(st, o, code)
 	pass = !o.own
-	if pass && o.refusal != nil {
+	switch {
+	case !pass:
+	case o.refusal != nil:
 		st.toClient.add(o.refusal.appendTo(st.toClient.grow()))
+		pass = false
+	case o.of != nil && whole:
+		st.toClient.add(quoteAsClient(st.toClient.grow(), b, o.of.name))
 		pass = false
 	}
 	switch o.kind {
 	case owedQuery, owedCall, owedSync:
 		o.failed = true
 	default:
-		sc.owed.fail(func(c *change) {
+		sc.owed.fail(func(c *change, skipped bool) {
 			sc.known.undo(c)
-			r.undo(c)
+			r.undo(c, skipped)
 		})
 	}
 	return pass, nil

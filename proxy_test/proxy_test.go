@@ -134,16 +134,26 @@ func (l *logBuffer) String() string {
 type options struct {
 	role    string // login role; "" is app
 	extra   string // YAML that is added to the configuration
-	mode    string // pool mode; "" is session
+	mode    string // pool mode; "" is session, "shared" is transaction with sharing: shared
 	pool    string // further keys of pool; "" is many server connections
+	issuer  string // further keys of the issuer, with a comma in front
 	sql     string // schema; "" is careless.sql
 	version int
+	standby bool // the proxy serves a hot standby of the database
+	// server, if set, is not shared with other tests: what belongs to the
+	// cluster may be changed.
+	server *pgtest.Server
+	// prepare, if set, changes the database before the proxy starts.
+	prepare func(p *proxy)
 }
 
 // start makes a database and a proxy in front of it.
 func start(t testing.TB, o options) *proxy {
 	t.Helper()
-	pg := pgtest.Shared(t, o.version)
+	pg := o.server
+	if pg == nil {
+		pg = pgtest.Shared(t, o.version)
+	}
 	p := &proxy{pg: pg, db: pg.CreateDatabase(t), dir: t.TempDir(), stopped: make(chan struct{})}
 	p.schema(t, o.sql)
 	if o.role == "" {
@@ -154,6 +164,20 @@ func start(t testing.TB, o options) *proxy {
 	}
 	if o.pool == "" {
 		o.pool = "max_server_connections: 100, max_per_org: 50"
+	}
+	switch o.mode {
+	case "shared":
+		o.mode, o.pool = "transaction", o.pool+", sharing: shared"
+	case "session, shared":
+		o.mode, o.pool = "session", o.pool+", sharing: shared"
+	}
+	if o.prepare != nil {
+		o.prepare(p)
+	}
+	server := pg
+	if o.standby {
+		server = pg.NewStandby(t)
+		pg.CatchUp(t, server)
 	}
 	p.log = filepath.Join(p.dir, "blocked.jsonl")
 	secretFile := filepath.Join(p.dir, "secret")
@@ -166,12 +190,12 @@ server:
   allow_unsafe_login: true
 auth:
   issuers:
-    - {issuer: test, audience: bulkhead, algorithms: [HS256], secret_file: %s}
+    - {issuer: test, audience: bulkhead, algorithms: [HS256], secret_file: %s%s}
 blocked_log: {file: %s}
 admin: {listen: "127.0.0.1:0"}
 pool: {mode: %s, %s}
 log: {level: debug}
-%s`, pg.DSN(o.role, p.db), secretFile, p.log, o.mode, o.pool, o.extra)
+%s`, server.DSN(o.role, p.db), secretFile, o.issuer, p.log, o.mode, o.pool, o.extra)
 	file := filepath.Join(p.dir, "bulkhead.yaml")
 	if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {
 		t.Fatal(err)

@@ -39,7 +39,7 @@ func TestSession_BackendPIDInSessionPooling(t *testing.T) {
 
 // A driver's resets must lead back to the tenant, and be harmless.
 func TestSession_Resets(t *testing.T) {
-	for _, mode := range []string{"session", "transaction"} {
+	for _, mode := range []string{"session", "transaction", "shared", "session, shared"} {
 		p := start(t, options{mode: mode})
 		for _, reset := range []string{
 			"RESET ALL", "DISCARD ALL", "RESET ROLE", "SET SESSION AUTHORIZATION DEFAULT", "RESET app.org_id", "SET app.org_id TO DEFAULT",
@@ -291,7 +291,7 @@ func TestPool_Leftovers(t *testing.T) {
 }
 
 func TestDrivers_Pgx(t *testing.T) {
-	for _, mode := range []string{"session", "transaction"} {
+	for _, mode := range []string{"session", "transaction", "shared"} {
 		p := start(t, options{mode: mode})
 		for _, exec := range []pgx.QueryExecMode{
 			pgx.QueryExecModeCacheStatement, pgx.QueryExecModeCacheDescribe, pgx.QueryExecModeDescribeExec,

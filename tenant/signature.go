@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -35,6 +36,46 @@ const (
 type Key struct {
 	id     int
 	secret []byte
+}
+
+// Sign returns the setting that carries the signature of a context for one
+// backend.
+func (c *Context) Sign(k *Key, backend string, expires time.Time) Setting {
+	return Setting{SignatureSetting, k.SignBackend(backend, c.value(OrgSetting), c.value(ClaimsSetting), expires)}
+}
+
+// EnterSQL returns the statement that proves a context whose settings have been
+// set, by the answer to a challenge. Its row holds the next challenge.
+func (c *Context) EnterSQL(k *Key, database string, challenge int64, expires time.Time) string {
+	org, claims := c.value(OrgSetting), c.value(ClaimsSetting)
+	given := "''"
+	if claims != "" {
+		given = "pg_catalog.current_setting(" + QuoteLiteral(ClaimsSetting) + ")" // it may be long
+	}
+	return "SELECT bulkhead.enter(" + QuoteLiteral(org) + ", " + given + ", " +
+		QuoteLiteral(k.SignCheckout(database, challenge, org, claims, expires)) + ")"
+}
+
+// value returns what PostgreSQL sees under a name, "" if the context does not
+// set it.
+func (c *Context) value(name string) string {
+	for _, s := range slices.Concat(c.Fixed, c.PerUser) {
+		if s.Name == name {
+			return s.Value
+		}
+	}
+	return ""
+}
+
+// signatureErrors returns what of the settings contradicts the signature.
+func signatureErrors(o *Options) (errs []error) {
+	if _, ok := o.Settings[SignatureSetting]; ok {
+		errs = append(errs, fmt.Errorf("tenant.settings: %s is made by the proxy and cannot be given", SignatureSetting))
+	}
+	if (o.Signed || o.Sealed) && o.Settings[OrgSetting] != "${org}" {
+		errs = append(errs, fmt.Errorf("tenant.settings: %s must be ${org} where the context is signed", OrgSetting))
+	}
+	return errs
 }
 
 // NewKey returns a key; it keeps a copy of the secret.

@@ -91,6 +91,9 @@ func runAudit(cmd *cobra.Command, f *auditFlags) error {
 	if err != nil {
 		return err
 	}
+	if len(report.Model.AppRoles) == 0 && !f.propose {
+		return usageErrorf("no role was found that the application could use, so nothing can be judged; name it with --app-role")
+	}
 	if f.writeBaseline != "" {
 		return writeFile(f.writeBaseline, func(w io.Writer) error { return audit.WriteBaseline(w, report) })
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"os"
 	"os/signal"
 	"strings"
@@ -62,6 +61,7 @@ type service struct {
 	telemetry *telemetry.Telemetry
 	verifier  *auth.Verifier
 	blocked   *blocklog.Writer
+	signing   *tenant.KeyFile // nil: the tenant context is not signed
 	catalogs  *catalogs
 	proxy     *proxy.Server
 }
@@ -107,6 +107,9 @@ func (s *service) build(ctx context.Context) error {
 	if err := s.catalogs.judge(ctx); err != nil {
 		return err
 	}
+	if err := s.openSigningKey(ctx); err != nil {
+		return err
+	}
 	engines, err := s.catalogs.engines(ctx, resolver.Names())
 	if err != nil {
 		return err
@@ -117,9 +120,13 @@ func (s *service) build(ctx context.Context) error {
 		return &exitError{code: exitUsage, err: err}
 	}
 	o := proxyOptions(s.cfg, s.log)
+	o.OpenDatabase = s.catalogs.opener()
 	o.Server, o.Engines, o.Resolver, o.Verifier, o.BlockedLog = server, engines, resolver, s.verifier, s.blocked
 	if err := s.addTLS(&o); err != nil {
 		return &exitError{code: exitUsage, err: err}
+	}
+	if s.signing != nil {
+		o.Signing.Key, o.Signing.Sealed = s.signing.Key, s.cfg.Tenant.ContextMode() == config.ContextSealed
 	}
 	if s.cfg.Auth.TokenFile != "" {
 		if o.TokenSource, err = auth.NewTokenSource(string(s.cfg.Auth.TokenFile), int(s.cfg.Auth.MaxTokenBytes)); err != nil {
@@ -159,6 +166,9 @@ func (s *service) run(ctx context.Context) error {
 	g.Go(s.proxy.Run)
 	g.Go(func() error { s.verifier.Run(serving); return nil })
 	g.Go(func() error { s.catalogs.watch(serving); return nil })
+	if s.signing != nil {
+		g.Go(func() error { s.signing.Watch(serving); return nil })
+	}
 	if s.cfg.Admin.Listen != "" {
 		g.Go(func() error { return console.Serve(serving, s.consoleOptions()) })
 	}
@@ -234,12 +244,25 @@ func (s *service) addTLS(o *proxy.Options) error {
 	return err
 }
 
+// openSigningKey reads the key of the signed tenant context, if there is one,
+// and proves that the database accepts what it signs.
+func (s *service) openSigningKey(ctx context.Context) (err error) {
+	if s.cfg.Tenant.SigningKeyFile == "" {
+		return nil
+	}
+	if s.signing, err = tenant.OpenKeyFile(string(s.cfg.Tenant.SigningKeyFile), s.log); err != nil {
+		return &exitError{code: exitUsage, err: err}
+	}
+	return s.catalogs.judgeContext(ctx, s.signing.Key())
+}
+
 func proxyOptions(c *config.Config, log *slog.Logger) proxy.Options {
 	return proxy.Options{
 		Listen: c.Listen,
 		Loops:  c.Loops,
 		Pool: proxy.PoolOptions{
 			Transaction: c.Pool.Mode == config.PoolTransaction,
+			Shared:      c.Pool.Sharing == config.SharingShared,
 			Max:         c.Pool.MaxServerConnections,
 			MaxPerOrg:   c.Pool.MaxPerOrg,
 			MinIdle:     c.Pool.MinIdle,
@@ -282,22 +305,17 @@ func authOptions(c *config.Config, log *slog.Logger) auth.Options {
 		o.Issuers = append(o.Issuers, auth.Issuer{
 			Issuer: is.Issuer, Audience: is.Audience, Algorithms: algorithms,
 			JWKSURL: is.JWKSURL, JWKSFile: string(is.JWKSFile), SecretFile: string(is.SecretFile), PublicKeyFile: string(is.PublicKeyFile),
+			AllowServiceTokens: is.AllowServiceTokens, AllowOrgLists: is.AllowOrgLists, AllowAllOrgs: is.AllowAllOrgs,
 			OrgClaim: is.Claims.Org, SubjectClaim: is.Claims.Subject, RoleClaim: is.Claims.Role,
 		})
 	}
 	return o
 }
 
-// orgSetting is the setting that the floor of a hardened database reads.
-const orgSetting = "bulkhead.org_id"
-
-// tenantOptions adds orgSetting where tenant.settings does not name it: a
-// configuration older than the hardening must not hide all rows.
 func tenantOptions(c *config.Config) tenant.Options {
-	settings := map[string]string{orgSetting: "${org}"}
-	maps.Copy(settings, c.Tenant.Settings)
 	return tenant.Options{
-		OrgType: string(c.Tenant.OrgType), Settings: settings, Role: c.Tenant.Role, Roles: c.Tenant.Roles,
+		OrgType: string(c.Tenant.OrgType), Settings: c.Tenant.Settings, Role: c.Tenant.Role, Roles: c.Tenant.Roles,
+		Shared: c.Pool.Sharing == config.SharingShared, Signed: c.Tenant.ContextMode() == config.ContextSigned, Sealed: c.Tenant.ContextMode() == config.ContextSealed,
 	}
 }
 

@@ -122,16 +122,39 @@ func (f *Facts) tenantConsistent(k *inventory.Constraint) bool {
 	})
 }
 
-// checkedByPolicy reports whether a restrictive policy looks the referenced
-// row up whenever the key is written: its parent is then bound by its own
-// policies.
+// checkedByPolicy reports whether the referenced row is looked up whenever the
+// key is written, by a restrictive policy or by every permissive one: its
+// parent is then bound by its own policies.
 func (f *Facts) checkedByPolicy(k *inventory.Constraint) bool {
-	return slices.ContainsFunc(k.Relation.Policies, func(p *inventory.Policy) bool {
+	if !k.Relation.RowSecurity {
+		return false
+	}
+	permissive := 0
+	for _, p := range k.Relation.Policies {
 		writes := p.Command == allCommands || p.Command == 'a' || p.Command == 'w'
-		uses := slices.Contains(p.Uses.Relations, k.References) || k.References == k.Relation
-		columns := !slices.ContainsFunc(k.Columns, func(c *inventory.Column) bool { return !slices.Contains(p.Uses.Columns, c) })
-		return !p.Permissive && k.Relation.RowSecurity && writes && uses && columns && strings.Contains(p.Check+p.Using, k.References.SQL())
-	})
+		looks := looksUp(p, k)
+		switch {
+		case !p.Permissive && writes && looks:
+			return true
+		case p.Permissive && writes && !looks:
+			permissive = -len(k.Relation.Policies)
+		case p.Permissive && writes:
+			permissive++
+		}
+	}
+	return permissive > 0
+}
+
+// looksUp reports whether a policy's check names the referenced table and the
+// key's columns.
+func looksUp(p *inventory.Policy, k *inventory.Constraint) bool {
+	check := p.Check
+	if check == "" {
+		check = p.Using // it is the check as well
+	}
+	uses := slices.Contains(p.Uses.Relations, k.References) || k.References == k.Relation
+	columns := !slices.ContainsFunc(k.Columns, func(c *inventory.Column) bool { return !slices.Contains(p.Uses.Columns, c) })
+	return uses && columns && strings.Contains(check, k.References.SQL())
 }
 
 func (f *Facts) compositeFix(k *inventory.Constraint) string {
@@ -152,8 +175,8 @@ func (f *Facts) compositeFix(k *inventory.Constraint) string {
 func fkNotValidated(f *Facts) []Finding {
 	var found []Finding
 	for _, k := range f.foreignKeys() {
-		if k.Validated || !f.IsTenant(k.References) {
-			continue
+		if k.Validated || !k.Enforced || !f.IsTenant(k.References) {
+			continue // NOT ENFORCED is as good as none
 		}
 		found = append(found, f.about(k.Relation, k.Object(), fmt.Sprintf("Foreign key %s is NOT VALID: rows from before were never checked.", k.Name)).
 			withSQL("ALTER TABLE "+k.Relation.SQL()+" VALIDATE CONSTRAINT "+inventory.Quote(k.Name)+";"))
@@ -197,7 +220,7 @@ func fkNotIndexed(f *Facts) []Finding {
 	for _, k := range f.foreignKeys() {
 		t := f.Tenancy(k.Relation)
 		tenantAlone := len(k.Columns) == 1 && k.Columns[0] == t.Column // A701
-		if tenantAlone || !f.IsTenant(k.References) || indexedFor(k, t.Column) {
+		if tenantAlone || !f.IsTenant(k.References) || indexedFor(k) {
 			continue
 		}
 		var columns []string
@@ -210,21 +233,11 @@ func fkNotIndexed(f *Facts) []Finding {
 	return found
 }
 
-// indexedFor reports whether the first keys of a valid, complete index are
-// columns of the foreign key and include all of them but the tenant's.
-func indexedFor(k *inventory.Constraint, tenant *inventory.Column) bool {
+// indexedFor reports whether a valid, complete index begins with a column of
+// the foreign key: that narrows a search to one tenant, or to one row.
+func indexedFor(k *inventory.Constraint) bool {
 	return slices.ContainsFunc(k.Relation.Indexes, func(i *inventory.Index) bool {
-		if !serves(i) {
-			return false
-		}
-		covered := make(map[*inventory.Column]bool)
-		for _, key := range i.Keys {
-			if key.Column == nil || !slices.Contains(k.Columns, key.Column) {
-				break
-			}
-			covered[key.Column] = true
-		}
-		return len(covered) > 0 && !slices.ContainsFunc(k.Columns, func(c *inventory.Column) bool { return !covered[c] && c != tenant })
+		return serves(i) && i.Keys[0].Column != nil && slices.Contains(k.Columns, i.Keys[0].Column)
 	})
 }
 

@@ -72,7 +72,20 @@ func (f *Facts) directTables() []*inventory.Tenancy {
 // that the application reaches as well: that it reaches the child itself is
 // A107, and not one more finding for each of its columns.
 func (f *Facts) judgedAtParent(t *inventory.Tenancy) bool {
-	return slices.ContainsFunc(t.Relation.Parents, func(p *inventory.Relation) bool { return f.Reaches(p) != nil })
+	return slices.ContainsFunc(ancestors(t.Relation), func(p *inventory.Relation) bool { return f.Reaches(p) != nil })
+}
+
+// ancestors are the parents of a table, theirs, and so on.
+func ancestors(r *inventory.Relation) []*inventory.Relation {
+	list := slices.Clone(r.Parents)
+	for i := 0; i < len(list); i++ {
+		for _, p := range list[i].Parents {
+			if !slices.Contains(list, p) {
+				list = append(list, p)
+			}
+		}
+	}
+	return list
 }
 
 func tenantColumnNullable(f *Facts) []Finding {
@@ -112,7 +125,7 @@ func tenantColumnWithoutFK(f *Facts) []Finding {
 	var found []Finding
 	for _, t := range f.directTables() {
 		c, r := t.Column, t.Relation
-		if t.Reference != nil || !sameType(c.BaseType, f.RootKey.BaseType) || !r.TakesPolicies() {
+		if t.Reference != nil && t.Reference.Enforced || !sameType(c.BaseType, f.RootKey.BaseType) || !r.TakesPolicies() {
 			continue // another type is A506, a foreign table takes no constraint
 		}
 		name := shortName(r.Name + "_" + c.Name + "_fkey")
@@ -224,8 +237,10 @@ func isConstant(expression string) bool {
 		return false
 	}
 	s := &batch.Statements[0]
-	return len(s.Functions) == 0 && len(s.Settings) == 0 && !valueFunction.MatchString(expression)
+	return len(s.Functions) == 0 && len(s.Settings) == 0 && !valueFunction.MatchString(stringConstant.ReplaceAllString(expression, "''"))
 }
+
+var stringConstant = regexp.MustCompile(`'(?:[^']|'')*'`)
 
 // valueFunction are calls without parentheses.
 var valueFunction = regexp.MustCompile(`(?i)\b(current_|session_|system_)?(user|role|catalog|schema|date|time|timestamp|localtime|localtimestamp)\b`)

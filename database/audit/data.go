@@ -150,7 +150,7 @@ func (f *Facts) dataCounts() []count {
 func (f *Facts) withChildren() []*inventory.Tenancy {
 	return slices.DeleteFunc(f.Tenancies(), func(t *inventory.Tenancy) bool {
 		r := t.Relation
-		return !judged(r) || !t.Tenant() || f.Reaches(r) == nil && !slices.ContainsFunc(r.Parents, func(p *inventory.Relation) bool { return f.Reaches(p) != nil })
+		return !judged(r) || !t.Tenant() || f.Reaches(r) == nil && !slices.ContainsFunc(ancestors(r), func(p *inventory.Relation) bool { return f.Reaches(p) != nil })
 	})
 }
 

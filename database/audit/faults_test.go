@@ -54,7 +54,18 @@ var faults = []fault{
 	{check: "A303", plant: `GRANT aud_backup TO aud_rw`, want: []string{"role:aud_app"}},
 	{check: "A303", plant: `GRANT aud_backup TO aud_rw WITH INHERIT TRUE, SET FALSE`, want: nil, repair: `REVOKE aud_backup FROM aud_rw`, since: 16},
 	{check: "A303", plant: `GRANT aud_backup TO aud_rw WITH ADMIN TRUE, SET FALSE`, want: []string{"role:aud_app"}, since: 16},
+	{
+		// What the role reaches besides is a consequence.
+		check: "A303", plant: `GRANT USAGE ON SCHEMA internal TO aud_backup; GRANT SELECT ON ALL TABLES IN SCHEMA app, internal TO aud_backup; GRANT aud_backup TO aud_app`,
+		want: []string{"role:aud_app"}, cleanUp: `REVOKE ALL ON ALL TABLES IN SCHEMA app, internal FROM aud_backup; REVOKE USAGE ON SCHEMA internal FROM aud_backup`,
+	},
+	{
+		check: "A303", plant: `ALTER ROLE aud_backup CREATEROLE; GRANT pg_read_all_stats TO aud_backup; GRANT aud_backup TO aud_app`, want: []string{"role:aud_app"},
+		cleanUp: `ALTER ROLE aud_backup NOCREATEROLE; REVOKE pg_read_all_stats FROM aud_backup`,
+	},
+	{check: "A303", plant: `GRANT postgres TO aud_app`, want: []string{"role:aud_app"}},
 	{check: "A305", plant: `GRANT pg_read_all_stats TO aud_rw; GRANT pg_signal_backend TO aud_app`, want: []string{"role:aud_app"}},
+	{check: "A305", plant: `CREATE ROLE rds_superuser; GRANT rds_superuser TO aud_rw`, want: []string{"role:aud_app"}, cleanUp: `DROP ROLE rds_superuser`},
 	{check: "A305", plant: `GRANT pg_monitor TO aud_app`, want: []string{"role:aud_app"}},
 	{check: "A306", plant: `ALTER ROLE aud_app CREATEDB; ALTER ROLE aud_rw CREATEROLE REPLICATION`, want: []string{"role:aud_app"}},
 	{check: "A307", plant: `GRANT TRUNCATE ON app.users TO aud_rw`, want: []string{"app.users"}},
@@ -97,6 +108,13 @@ var faults = []fault{
 			WITH CHECK (org_id = (SELECT app.org()) AND (user_id IS NULL OR EXISTS (SELECT 1 FROM app.users u WHERE u.id = addresses.user_id)))`,
 		want: nil, repair: `DROP POLICY refs ON app.addresses; ALTER TABLE app.addresses DROP user_id`,
 	},
+	{
+		// The same in the only permissive policy.
+		check: "A504", plant: `ALTER TABLE app.members ADD project_id bigint CONSTRAINT of_project REFERENCES app.projects; CREATE INDEX ON app.members (project_id);
+			DROP POLICY tenant ON app.members; CREATE POLICY tenant ON app.members USING (org_id = (SELECT app.org()))
+			WITH CHECK (org_id = (SELECT app.org()) AND (project_id IS NULL OR EXISTS (SELECT 1 FROM app.projects p WHERE p.id = members.project_id)))`,
+		want: nil, repair: `DROP POLICY tenant ON app.members; ALTER TABLE app.members DROP project_id; CREATE POLICY tenant ON app.members USING (org_id = (SELECT app.org()))`,
+	},
 	{check: "A505", plant: `CREATE UNIQUE INDEX one_name ON app.files (name)`, want: []string{"app.files:one_name"}, repair: `DROP INDEX app.one_name`},
 	{check: "A505", plant: `CREATE UNIQUE INDEX one_mail ON app.users (lower(email))`, want: []string{"app.users:one_mail"}, repair: `DROP INDEX app.one_mail`},
 	{check: "A505", plant: `ALTER TABLE app.files ADD CONSTRAINT ex EXCLUDE USING hash (name WITH =)`, want: []string{"app.files:ex"}, repair: `ALTER TABLE app.files DROP CONSTRAINT ex`},
@@ -109,6 +127,7 @@ var faults = []fault{
 	{check: "A507", plant: `ALTER TABLE app.files ADD customer text`, want: []string{"app.files.customer"}, repair: `ALTER TABLE app.files DROP customer`},
 	{check: "A508", plant: `ALTER TABLE app.files ADD tenant_id uuid`, want: []string{"app.files"}, repair: `ALTER TABLE app.files DROP tenant_id`},
 	{check: "A512", plant: `ALTER TABLE app.files ALTER org_id SET DEFAULT '00000000-0000-0000-0000-000000000001'`, want: []string{"app.files.org_id"}},
+	{check: "A512", plant: `ALTER TABLE app.files ALTER org_id SET DEFAULT (current_setting('app.org_id'))::uuid`, want: nil, repair: `ALTER TABLE app.files ALTER org_id DROP DEFAULT`},
 	{check: "A512", plant: `ALTER TABLE app.files ALTER org_id SET DEFAULT NULL`, want: nil, repair: `ALTER TABLE app.files ALTER org_id DROP DEFAULT`},
 	{
 		check: "A514", plant: `ALTER TABLE app.files DROP CONSTRAINT files_org_id_fkey, ADD CONSTRAINT files_org_id_fkey FOREIGN KEY (org_id) REFERENCES app.orgs ON DELETE CASCADE NOT VALID`,
@@ -134,6 +153,7 @@ var faults = []fault{
 	{check: "A704", plant: `DROP INDEX app.projects_org_id_owner_id_idx; CREATE INDEX by_owner ON app.projects (owner_id)`, want: nil, repair: `DROP INDEX app.by_owner; CREATE INDEX ON app.projects (org_id, owner_id)`},
 	{check: "A705", plant: `CREATE INDEX words ON app.comments USING gin (to_tsvector('english', body))`, want: []string{"app.comments:words"}, repair: `DROP INDEX app.words`},
 	{check: "A705", plant: `CREATE INDEX likes ON app.comments (body text_pattern_ops)`, want: []string{"app.comments:likes"}, repair: `DROP INDEX app.likes`},
+	{check: "A705", plant: `CREATE INDEX days ON app.events (at); CREATE INDEX names ON app.files (name)`, want: nil, repair: `DROP INDEX app.days, app.names`},
 	{check: "A706", plant: `CREATE POLICY again ON app.users FOR SELECT USING (org_id = (SELECT app.org()))`, want: []string{"app.users"}, repair: `DROP POLICY again ON app.users`},
 	{check: "A801", plant: `SELECT lo_create(4711)`, want: []string{"large_objects"}, repair: `SELECT lo_unlink(4711)`},
 	{check: "A802", plant: `CREATE PUBLICATION pub FOR ALL TABLES`, want: []string{"publication:pub"}, repair: `DROP PUBLICATION pub`},

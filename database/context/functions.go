@@ -88,6 +88,11 @@ func functionsOf(o *Options) []Function {
 const backendExpression = `concat_ws('|', current_database(), pg_backend_pid(),
     coalesce(host(inet_client_addr()), 'local'), coalesce(inet_client_port(), 0))`
 
+// wellFormed checks that s is four digits, ten digits and 64 characters, joined
+// by dots. What the 64 are is compared as it is. A regular expression for it
+// would take as long as all the rest.
+const wellFormed = `length(s) = 80 and substr(s, 5, 1) = '.' and substr(s, 16, 1) = '.' and translate(left(s, 15), '0123456789', '') = '.'`
+
 // tenantFunction returns org_id() or claims() of the mode. The check is in
 // each of them: a function called from another one would cost its own call.
 func tenantFunction(o *Options, name, returns, reason string) Function {
@@ -114,7 +119,7 @@ func tenantFunction(o *Options, name, returns, reason string) Function {
 	} else if o.Mode == Plain {
 		return inlined(f)
 	}
-	f.Body = strings.NewReplacer(":missing", missing, ":value", value, ":backend", backendExpression, ":seal", sealExpression).Replace(f.Body)
+	f.Body = strings.NewReplacer(":missing", missing, ":value", value, ":backend", backendExpression, ":seal", sealExpression, ":wellformed", wellFormed).Replace(f.Body)
 	return f
 }
 
@@ -171,17 +176,21 @@ func sealedFunctions() []Function {
 	return []Function{
 		{
 			Name: "challenge", Returns: "bigint", Language: "plpgsql", Volatile: "volatile", Parallel: "unsafe",
-			Definer: true, Path: true, Body: challengeBody, callable: true,
+			Definer: true, Path: true, Body: strings.ReplaceAll(challengeBody, ":random", randomExpression), callable: true,
 			reason: "ends what was sealed and begins anew; the proxy calls it when a connection is returned",
 		},
 		{
-			Name: "enter", Arguments: "p_org text, p_claims text, p_signature text", types: "text, text, text", Returns: "void",
+			Name: "enter", Arguments: "p_org text, p_claims text, p_signature text", types: "text, text, text", Returns: "bigint",
 			Language: "plpgsql", Volatile: "volatile", Parallel: "unsafe", Definer: true, Path: true,
-			Body: strings.ReplaceAll(enterBody, ":seal", sealExpression), callable: true,
-			reason: "proves the tenant by a signature over the challenge; the proxy calls it at checkout",
+			Body: strings.NewReplacer(":seal", sealExpression, ":random", randomExpression, ":wellformed", wellFormed).Replace(enterBody), callable: true,
+			reason: "proves the tenant by a signature over the challenge, and returns the next challenge; the proxy calls it at checkout",
 		},
 	}
 }
+
+// randomExpression is a number of 60 bits from a version 4 UUID h, whose digits
+// of version and variant are not random.
+const randomExpression = `('x' || substr(h, 1, 8) || substr(h, 18, 7))::bit(60)::bigint`
 
 // sealExpression is the digest of a proven context o, c; never 0, which stands
 // for none. Only the session's own challenge makes it, which the application's

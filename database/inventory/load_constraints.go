@@ -52,7 +52,8 @@ SELECT i.indexrelid, i.indrelid, c.relname::text, m.amname::text, i.indisunique,
 	COALESCE(pg_get_expr(i.indpred, i.indrelid), ''), COALESCE((SELECT k.oid FROM pg_constraint k WHERE k.conindid = i.indexrelid AND k.contype IN ('p', 'u', 'x') LIMIT 1), 0),
 	EXISTS (SELECT 1 FROM pg_inherits h WHERE h.inhrelid = i.indexrelid), pg_get_indexdef(i.indexrelid),
 	key.n, key.attnum, key.n <= i.indnkeyatts, pg_get_indexdef(i.indexrelid, key.n::int4, false), COALESCE(o.opcname::text, ''),
-	COALESCE((SELECT bool_and(f.proleakproof) FROM pg_amop a JOIN pg_operator op ON op.oid = a.amopopr JOIN pg_proc f ON f.oid = op.oprcode
+	COALESCE((SELECT COALESCE(bool_and(f.proleakproof) FILTER (WHERE a.amoprighttype = o.opcintype), bool_and(f.proleakproof))
+		FROM pg_amop a JOIN pg_operator op ON op.oid = a.amopopr JOIN pg_proc f ON f.oid = op.oprcode
 		WHERE a.amopfamily = o.opcfamily AND a.amoppurpose = 's' AND a.amoplefttype = o.opcintype), false)
 FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_am m ON m.oid = c.relam
 CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY AS key(attnum, n)

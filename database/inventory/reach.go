@@ -8,24 +8,30 @@ type identity struct {
 	app     *Role
 	as      *Role
 	path    Path            // from app to as
-	has     map[string]Path // roles whose privileges it has, and the way from as
+	has     map[string]Path // roles whose grants it has, and the way from as
+	owns    map[string]Path // roles whose ownership it has
 	schemas map[string]bool // where it has USAGE
 }
 
 // identify works out the identities. Attributes and predefined roles do not
 // count here: a superuser, and a member of pg_read_all_data, would reach
-// everything, which is a finding of its own and not one for each table.
+// everything, which is a finding of its own and not one for each table. For
+// the same reason nothing is followed that leads over a superuser, and no
+// grants that lead over a role with BYPASSRLS.
 func (m *Model) identify() {
 	m.identities = nil
 	for _, app := range m.AppRoles {
 		becomes := app.Becomes()
 		for _, as := range sortedRoles(becomes) {
-			id := identity{app: app, as: as, path: becomes[as], has: map[string]Path{Public: {}}, schemas: make(map[string]bool)}
-			for role, path := range as.Inherits() {
-				id.has[role.Name] = path
+			if becomes[as].over(func(r *Role) bool { return r.Superuser }) {
+				continue
 			}
+			id := identity{
+				app: app, as: as, path: becomes[as], has: map[string]Path{Public: {}}, owns: make(map[string]Path), schemas: make(map[string]bool),
+			}
+			id.collect()
 			for _, s := range m.Snapshot.Schemas {
-				_, owns := id.has[s.Owner]
+				_, owns := id.owns[s.Owner]
 				id.schemas[s.Name] = owns || id.grant(s.Grants, "USAGE") != nil
 			}
 			m.identities = append(m.identities, id)
@@ -33,6 +39,25 @@ func (m *Model) identify() {
 	}
 	// The shortest way is the one to show.
 	slices.SortStableFunc(m.identities, func(a, b identity) int { return len(a.path) - len(b.path) })
+}
+
+// collect fills in has and owns.
+func (id *identity) collect() {
+	bypass := func(r *Role) bool { return r.BypassRLS }
+	for role, path := range id.as.Inherits() {
+		if path.over(func(r *Role) bool { return r.Superuser }) {
+			continue
+		}
+		id.owns[role.Name] = path
+		if !path.over(bypass) && !id.path.over(bypass) {
+			id.has[role.Name] = path
+		}
+	}
+}
+
+// over reports whether a path leads to or over a role of some kind.
+func (p Path) over(is func(*Role) bool) bool {
+	return slices.ContainsFunc(p, func(s Step) bool { return is(s.Membership.Role) })
 }
 
 // Way says how the application comes to a privilege.
@@ -56,7 +81,11 @@ func (w *Way) String() string {
 }
 
 func (id *identity) way(grantee string, owner bool) *Way {
-	return &Way{App: id.app, As: id.as, Path: slices.Concat(id.path, id.has[grantee]), Grantee: grantee, Owner: owner}
+	from := id.has
+	if owner {
+		from = id.owns
+	}
+	return &Way{App: id.app, As: id.as, Path: slices.Concat(id.path, from[grantee]), Grantee: grantee, Owner: owner}
 }
 
 // grant returns the first grant of a privilege that the identity has; ""
@@ -72,7 +101,7 @@ func (id *identity) grant(grants []Grant, privilege string) *Grant {
 
 // holds returns how the identity has a privilege that owners have anyway.
 func (id *identity) holds(owner string, grants []Grant, privilege string) *Way {
-	if _, ok := id.has[owner]; ok {
+	if _, ok := id.owns[owner]; ok {
 		return id.way(owner, true)
 	}
 	if g := id.grant(grants, privilege); g != nil {
@@ -104,6 +133,21 @@ func (m *Model) Can(r *Relation, privilege string) *Way {
 
 // Reaches returns how the application has any privilege on a relation, or nil.
 func (m *Model) Reaches(r *Relation) *Way { return m.Can(r, "") }
+
+// RowPrivileges are the privileges that reach single rows: those that policies
+// are for.
+var RowPrivileges = []string{"SELECT", "INSERT", "UPDATE", "DELETE"}
+
+// ReachesRows returns how the application reads or writes rows of a relation,
+// or nil.
+func (m *Model) ReachesRows(r *Relation) *Way {
+	for _, privilege := range RowPrivileges {
+		if way := m.Can(r, privilege); way != nil {
+			return way
+		}
+	}
+	return nil
+}
 
 // Granted is Can without ownership: by a grant on the whole relation.
 func (m *Model) Granted(r *Relation, privilege string) *Way {
@@ -143,7 +187,7 @@ func (m *Model) Has(owner string, grants []Grant, privilege string) *Way {
 // Owns returns how the application gets the rights of an owner, or nil.
 func (m *Model) Owns(owner string) *Way {
 	return m.first(func(id *identity) *Way {
-		if _, ok := id.has[owner]; ok {
+		if _, ok := id.owns[owner]; ok {
 			return id.way(owner, true)
 		}
 		return nil

@@ -258,9 +258,10 @@ type IndexKey struct {
 	Column     *Column // nil for an expression
 	Expression string  // as it is written, also for a column
 	Class      string  // operator class
-	// Leakproof says that all search operators of the class are: only then the
-	// index serves a query on a table with row security (for a policy's own
-	// condition it always does).
+	// Leakproof says that all search operators of the class are (those between
+	// values of one type, where it has some): only then the index serves a
+	// query on a table with row security. A policy's own condition may always
+	// use it.
 	Leakproof bool
 }
 

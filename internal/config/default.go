@@ -24,6 +24,7 @@ func Default() *Config {
 				"request.jwt.claims": "${claims}",
 			},
 			Roles:   map[string]string{},
+			Context: ContextAuto,
 			Columns: []string{"org_id", "tenant_id"},
 		},
 		Pool: Pool{
