@@ -182,17 +182,7 @@ var (
 		message: "a Bind whose parameters are compared with the tenant is too large",
 		hint:    "Send large values in a statement of their own, or without a tenant parameter.",
 	}
-	errUnnamedGone = clientError{
-		severity: severityError, code: "26000",
-		message: "unnamed prepared statement does not exist",
-	}
 )
-
-// noStatement is PostgreSQL's error for a prepared statement that the session
-// has not got; it quotes the name that the client sent.
-func noStatement(name []byte) clientError {
-	return clientError{severity: severityError, code: "26000", message: `prepared statement "` + string(name) + `" does not exist`}
-}
 
 // portalDone is PostgreSQL's error for a portal that has run to its end.
 func portalDone(name []byte) clientError {

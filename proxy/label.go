@@ -50,8 +50,7 @@ func (s *Session) labelStatements(now time.Time) (sql []string, proves bool) {
 	}
 	s.sign(now)
 	sql = append(sql, s.labelSQL()...)
-	proves = s.env.opts.Signing.Sealed && s.context.Org != "" // who has no org proves none
-	if proves {
+	if proves = s.proves(); proves {
 		sql = append(sql, s.enterSQL(now))
 	}
 	if from != s.state && s.state != (clientSettings{}) {

@@ -245,6 +245,12 @@ func (s *Session) serverBytes(st *step, b []byte) {
 		s.end(st, endServerFault, e)
 		return
 	}
+	if sc.fatal {
+		// The client was told. Its next words must not find another server
+		// connection, even if they are there already.
+		s.end(st, endServerFault, nil)
+		return
+	}
 	s.afterReplies(st)
 }
 

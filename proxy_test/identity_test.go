@@ -17,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/pgbulkhead/bulkhead/auth"
+	dbcontext "github.com/pgbulkhead/bulkhead/database/context"
 	"github.com/pgbulkhead/bulkhead/internal/wiretest"
 )
 
@@ -25,7 +26,7 @@ const orgC = "33333333-3333-4333-8333-333333333333"
 // anyToken lets tokens be those of services and workers.
 const anyToken = ", allow_service_tokens: true, allow_org_lists: true, allow_all_orgs: true"
 
-var poolModes = []string{"session", "transaction", "shared"}
+var poolModes = []string{"session", "transaction", "shared", "session, shared"}
 
 // claim returns a token whose org claim is whatever is given; nil for none.
 func claim(t testing.TB, org any, ttl time.Duration) string {
@@ -109,8 +110,12 @@ var identityForms = map[string]func(c *wiretest.Client, name, value string) []wi
 // whoever they work for.
 func TestIdentity_ServiceToken(t *testing.T) {
 	for _, mode := range poolModes {
-		p := start(t, options{mode: mode, issuer: anyToken})
+		p := start(t, options{mode: mode, issuer: anyToken, pool: "max_server_connections: 20, max_per_org: 2"})
 		a, b := claim(t, orgA, time.Hour), claim(t, orgB, time.Hour)
+		// Waiting service connections take no place in the pool.
+		for range 6 {
+			p.connectAs(t, claim(t, nil, time.Hour))
+		}
 		for form, send := range identityForms {
 			what := mode + ", " + form
 			c := p.connectAs(t, claim(t, nil, time.Hour))
@@ -408,12 +413,12 @@ func TestIdentity_Workers(t *testing.T) {
 		}
 		single := p.connect(t, orgA)
 		for _, org := range []string{orgA, orgB} {
-			if got := code(single.Query("SET bulkhead.org_id = '" + org + "'")); got != "42501 G804" {
+			if got := code(single.Query("SET bulkhead.org_id = '" + org + "'")); got != "42501 G201" {
 				t.Errorf("%s: a token of one org picks: %s", mode, got)
 			}
 		}
 		expectRows(t, mode, single, names, rowsA)
-		if records := p.blocked(t, 1); records[0].Rule != "G803" && records[0].Rule != "G804" {
+		if records := p.blocked(t, 1); records[0].Rule != "G803" {
 			t.Errorf("recorded as %s", records[0].Rule)
 		}
 	}
@@ -456,9 +461,12 @@ func TestIdentity_RefusedAndExpired(t *testing.T) {
 		expectRows(t, mode, c, set(short), "[]")
 		expectRows(t, mode, c, "BEGIN", "[]")
 		for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
-			if _, msgs, err := wiretest.Dial(t, wiretest.Startup{Address: p.addr, User: "u", Database: p.db, Password: short}); err != nil || code(msgs) == "28P01" {
+			c, msgs, err := wiretest.Dial(t, wiretest.Startup{Address: p.addr, User: "u", Database: p.db, Password: short})
+			if err != nil || code(msgs) == "28P01" {
 				break
 			}
+			c.Conn.Close()
+			time.Sleep(50 * time.Millisecond)
 		}
 		expectRows(t, mode+", in the transaction", c, names, rowsA)
 		expectRows(t, mode, c, "COMMIT", "[]")
@@ -720,5 +728,40 @@ func usePgxAs(t *testing.T, what string, pool *pgxpool.Pool, tok, want string) {
 	})
 	if err != nil {
 		t.Errorf("%s: transaction: %v", what, err)
+	}
+}
+
+// The identity changes in band where the database believes signed contexts
+// only, too.
+func TestIdentity_SignedContext(t *testing.T) {
+	for _, kind := range []dbcontext.Mode{dbcontext.Signed, dbcontext.Sealed} {
+		for _, mode := range poolModes {
+			if kind == dbcontext.Signed && strings.Contains(mode, "shared") {
+				continue // refused by the configuration
+			}
+			what := fmt.Sprintf("%v, %s", kind, mode)
+			p, _ := startContext(t, options{mode: mode, issuer: anyToken, pool: "max_server_connections: 2, max_per_org: 1"}, kind)
+			a, b := claim(t, orgA, time.Hour), claim(t, orgB, time.Hour)
+			c := p.connectAs(t, claim(t, nil, time.Hour))
+			expectRows(t, what, c, "SELECT 1", "[[1]]")
+			expectRows(t, what, c, names, "42501 G803")
+			for _, x := range []struct{ token, rows string }{{a, rowsA}, {b, rowsB}, {a, rowsA}} {
+				expectRows(t, what, c, "SET bulkhead.token = '"+x.token+"'", "[]")
+				expectRows(t, what, c, names, x.rows)
+				for _, q := range []string{"BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY", "SET LOCAL bulkhead.token = '" + b + "'"} {
+					if e := code(c.Query(q)); e != "" {
+						t.Fatalf("%s: %s", what, e)
+					}
+				}
+				expectRows(t, what, c, names, rowsB)
+				expectRows(t, what, c, "COMMIT", "[]")
+				expectRows(t, what, c, names, x.rows)
+			}
+			expectRows(t, what, c, "SET bulkhead.token = '"+claim(t, []string{orgA, orgB}, time.Hour)+"'", "[]")
+			expectRows(t, what, c, "BEGIN; SAVEPOINT x; COMMIT", "[]")
+			expectRows(t, what, c, "SET bulkhead.org_id = '"+orgB+"'", "[]")
+			expectRows(t, what, c, names, rowsB)
+			c.Send(wiretest.Terminate)
+		}
 	}
 }

@@ -158,8 +158,11 @@ func start(t testing.TB, o options) *proxy {
 	if o.pool == "" {
 		o.pool = "max_server_connections: 100, max_per_org: 50"
 	}
-	if o.mode == "shared" {
+	switch o.mode {
+	case "shared":
 		o.mode, o.pool = "transaction", o.pool+", sharing: shared"
+	case "session, shared":
+		o.mode, o.pool = "session", o.pool+", sharing: shared"
 	}
 	if o.prepare != nil {
 		o.prepare(p)

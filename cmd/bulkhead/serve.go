@@ -120,6 +120,7 @@ func (s *service) build(ctx context.Context) error {
 		return &exitError{code: exitUsage, err: err}
 	}
 	o := proxyOptions(s.cfg, s.log)
+	o.OpenDatabase = s.catalogs.opener()
 	o.Server, o.Engines, o.Resolver, o.Verifier, o.BlockedLog = server, engines, resolver, s.verifier, s.blocked
 	if err := s.addTLS(&o); err != nil {
 		return &exitError{code: exitUsage, err: err}

@@ -143,7 +143,6 @@ func TestParse_Problems(t *testing.T) {
 			"ranges", minimal + "pool: {max_per_org: 0, min_idle: 41, queue_timeout: -1s}\nlimits: {auth_timeout: 0, max_statement_bytes: 2GB}\n", nil,
 			[]string{"max_per_org: 0 is too small", "min_idle: 41 is more than", "queue_timeout: -1s is negative", "max_statement_bytes: 2147483648 bytes", "auth_timeout: must be more than 0"},
 		},
-		{"unsupported", minimal, []string{"BULKHEAD_SERVER_DATABASES=*"}, []string{`server.databases: "*" is not supported`}},
 		{"plain with a key", minimal + "tenant: {context: plain, signing_key_file: k}\n", nil, []string{"tenant.signing_key_file: tenant.context is plain: nothing would be signed"}},
 		{"signed without a key", minimal + "tenant: {context: signed}\n", nil, []string{"tenant.signing_key_file: is missing: tenant.context is signed; name the file that bulkhead key new makes"}},
 		{"sealed without a key", minimal + "tenant: {context: sealed}\n", nil, []string{"is missing: tenant.context is sealed"}},

@@ -37,7 +37,6 @@ func (v *validator) all() {
 	v.admin()
 	v.limits()
 	v.audit()
-	v.unsupported()
 }
 
 // problem records what is wrong with a key, unless the key (or the section
