@@ -87,6 +87,9 @@ func serve(ctx context.Context, cfg *config.Config, logTo interface{ Write([]byt
 	}
 	s := &service{cfg: cfg, log: log}
 	if err := s.build(ctx); err != nil {
+		if s.isolation != nil {
+			err = errors.Join(err, s.isolation.close())
+		}
 		return err
 	}
 	defer s.close()

@@ -150,6 +150,9 @@ func (f *verifyFlags) options(cmd *cobra.Command) (*verify.Options, error) {
 	if f.config == "" {
 		cfg = nil
 	}
+	if cfg != nil && o.AdminDSN == "" {
+		o.AdminDSN = cfg.Verify.DSN.Reveal()
+	}
 	if err := f.check(); err != nil {
 		return nil, err
 	}

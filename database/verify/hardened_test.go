@@ -50,7 +50,7 @@ func (s *shape) options(p place, mode Mode) Options {
 		o.AppRole = s.as
 	}
 	o.Selection.AppRoles, o.Selection.RootTable, o.Selection.GlobalTables = []string{o.AppRole}, s.sel[0], s.sel[1:]
-	o.Paths = []Path{Simple, Prepared}
+	o.Paths = []Path{Simple}
 	return o
 }
 
