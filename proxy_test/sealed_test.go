@@ -26,10 +26,21 @@ func TestSealed_OneConnectionForAll(t *testing.T) {
 			p, _ := startContext(t, o, dbcontext.Sealed)
 			a, b := p.connect(t, orgA), p.connect(t, orgB)
 			for _, reset := range [][]string{
-				{"SELECT 1"}, {"RESET ALL"}, {"DISCARD ALL"}, {"DISCARD SEQUENCES"}, {"RESET request.jwt.claims"}, {"RESET bulkhead.org_id"},
-				{"BEGIN; RESET ALL; ROLLBACK"}, {"BEGIN; DISCARD SEQUENCES; ROLLBACK"}, {"BEGIN; DISCARD ALL", "ROLLBACK"},
-				{"BEGIN", "DISCARD SEQUENCES", "COMMIT"}, {"RESET ROLE"}, {"SET default_transaction_read_only = on"}, {"DISCARD SEQUENCES"},
-				{"SET SESSION AUTHORIZATION DEFAULT"}, {"SET default_transaction_read_only = off"},
+				{"SELECT 1"},
+				{"RESET ALL"},
+				{"DISCARD ALL"},
+				{"DISCARD SEQUENCES"},
+				{"RESET request.jwt.claims"},
+				{"RESET bulkhead.org_id"},
+				{"BEGIN; RESET ALL; ROLLBACK"},
+				{"BEGIN; DISCARD SEQUENCES; ROLLBACK"},
+				{"BEGIN; DISCARD ALL", "ROLLBACK"},
+				{"BEGIN", "DISCARD SEQUENCES", "COMMIT"},
+				{"RESET ROLE"},
+				{"SET default_transaction_read_only = on"},
+				{"DISCARD SEQUENCES"},
+				{"SET SESSION AUTHORIZATION DEFAULT"},
+				{"SET default_transaction_read_only = off"},
 			} {
 				what := fmt.Sprintf("PostgreSQL %d, %s mode, after %s", version, mode, reset)
 				sealedAfter(t, what, a, reset, "[["+orgA+" tester 2]]")

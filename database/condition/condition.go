@@ -423,12 +423,13 @@ func (j *Judge) isIn(e *ast.Sublink, s *scope) []clause {
 	}
 	list := nothing
 	for _, r := range j.rows(e.Query, s) {
-		clauses := []clause{r.clause}
+		clauses := []clause{r.always()}
 		for i, test := range tests {
 			if i >= len(r.columns) {
 				clauses = []clause{{conditions: 1, marks: markLost}}
 				break
 			}
+			clauses = both(clauses, []clause{r.holding(r.columns[i].Value)})
 			clauses = both(clauses, match(j.values(test, s), j.values(r.columns[i].Value, r.at)))
 		}
 		list = either(list, clauses)

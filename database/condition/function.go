@@ -225,7 +225,7 @@ func (j *Judge) columnOf(rows []row, name string) []alternative {
 			return just(term{})
 		}
 		for _, v := range j.values(r.columns[i].Value, r.at) {
-			list = append(list, alternative{v.term, r.clause.with(v.clause)})
+			list = append(list, alternative{v.term, r.holding(r.columns[i].Value).with(v.clause)})
 		}
 	}
 	return list
