@@ -41,7 +41,7 @@ type hardenFlags struct {
 
 func (f *hardenFlags) add(cmd *cobra.Command) {
 	f.register(cmd)
-	cmd.Flags().StringVar(&f.context, "context", "", "how the database knows the tenant: plain, signed, sealed; without it as --config signs, else what is installed, else plain")
+	cmd.Flags().StringVar(&f.context, "context", "", "how the database knows the tenant: plain, signed, sealed; without it tenant.context of --config, else what is installed, else plain")
 	cmd.Flags().StringSliceVar(&f.phases, "phase", []string{"main", "roles"}, "parts to plan: main, roles, integrity")
 	cmd.Flags().StringArrayVar(&f.keep, "keep-function", nil, "SECURITY DEFINER function that the application may go on calling: schema.name, several times")
 }
@@ -65,13 +65,10 @@ func (f *hardenFlags) check() error {
 // mode is the mode of the context: what the flag says, or what the proxy of the
 // configuration needs for its signatures.
 func (f *hardenFlags) mode(c *config.Config) dbcontext.Mode {
-	switch {
-	case f.context != "" || c.Tenant.SigningKeyFile == "":
-		return dbcontext.Mode(f.context)
-	case c.Pool.Sharing == config.SharingShared:
-		return dbcontext.Sealed
+	if f.context == "" && (c.Tenant.SigningKeyFile != "" || c.Tenant.Context != config.ContextAuto) {
+		return dbcontext.Mode(c.Tenant.ContextMode())
 	}
-	return dbcontext.Signed
+	return dbcontext.Mode(f.context)
 }
 
 // withPlan makes a plan and runs f with it, over the same connection.
