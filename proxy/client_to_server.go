@@ -159,7 +159,15 @@ func (s *Session) textMessage(st *step, b []byte, size int) int {
 		e := errMessageFormat
 		return s.refuseMalformed(st, msg, e)
 	}
-	ins := s.inspect(st, text, extended)
+	reading, known := s.reading(text)
+	if !known && s.inspected == nil {
+		d := s.engine.Ambiguous()
+		s.record(st, d, nil, protocolOf(extended), nil)
+		if d.Action == policy.Block {
+			return s.refuse(st, msg, &d)
+		}
+	}
+	ins := s.inspect(st, reading, extended)
 	if ins == nil {
 		return 0 // it waits
 	}
@@ -192,6 +200,7 @@ func (s *Session) textMessage(st *step, b []byte, size int) int {
 	if d.Action == policy.Observe {
 		s.keepObserved(&d)
 	}
+	s.encoded = s.encoded || ins.Encoding
 	if extended {
 		s.sendParse(st, msg, name, text, ins)
 	} else {
