@@ -17,11 +17,21 @@ type Identity struct {
 	Subject string
 	TokenID string // jti
 	Role    string
-	Org     string // in its canonical form
+	Org     string // in its canonical form; "" if it must be picked first
+	// Orgs are those among which the holder picks, AllOrgs means any; neither
+	// for a token of one org, and for a service token, which can do nothing
+	// but take another identity.
+	Orgs    []string
+	AllOrgs bool
 	// Claims are the claims as compact JSON, as they were signed.
 	Claims  []byte
 	Expires time.Time
+
+	orgPath string // of the claim that names the org
 }
+
+// Picks reports whether the holder acts for an org of his choice.
+func (id *Identity) Picks() bool { return id.AllOrgs || len(id.Orgs) > 0 }
 
 // maxText bounds a claim that is a text.
 const maxText = 256
@@ -38,8 +48,8 @@ func (v *Verifier) identity(t *token, is *issuer, now time.Time) (*Identity, err
 	if err != nil {
 		return nil, err
 	}
-	id := &Identity{Issuer: is.Issuer.Issuer, Expires: expires}
-	if id.Org, err = v.org(lookup(t.claims, is.OrgClaim)); err != nil {
+	id := &Identity{Issuer: is.Issuer.Issuer, Expires: expires, orgPath: is.OrgClaim}
+	if err := v.orgs(id, lookup(t.claims, is.OrgClaim), is); err != nil {
 		return nil, err
 	}
 	for _, c := range []struct {
@@ -147,6 +157,9 @@ func (v *Verifier) org(claim any) (string, error) {
 		return "", refuse(ReasonOrgMissing, "")
 	}
 	text, isText := claim.(string)
+	if text == anyOrg {
+		return "", refuse(ReasonOrgForm, "any org is not for this issuer")
+	}
 	switch v.opts.OrgType {
 	case "integer":
 		if n, ok := claim.(json.Number); ok {

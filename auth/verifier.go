@@ -18,6 +18,10 @@ type Issuer struct {
 	Algorithms                                   []string
 	JWKSURL, JWKSFile, SecretFile, PublicKeyFile string
 	OrgClaim, SubjectClaim, RoleClaim            string // dotted paths
+	// What the org claim may be besides one org: missing (the token of a
+	// service, which takes another identity in band), a list or "*" (of a
+	// worker, which picks an org).
+	AllowServiceTokens, AllowOrgLists, AllowAllOrgs bool
 }
 
 // Options of a [Verifier].

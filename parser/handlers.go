@@ -18,6 +18,7 @@ func handlers() map[string]handler {
 		"IntoClause":    intoClause,
 		"CurrentOfExpr": currentOf,
 		"FuncCall":      funcCall,
+		"A_Const":       leaf,
 		"A_Expr":        comparison,
 		"ColumnRef":     columnRef,
 		"A_Indirection": indirection,
@@ -169,6 +170,20 @@ func (w *walker) mergeWhen(n node) Access {
 	return 0
 }
 
+// leaf descends no further: the messages in an A_Const hold one value each.
+// Lists of constants are the longest there are.
+func leaf(w *walker, n node) {
+	r := n.read()
+	for r.next() {
+		if r.field == nil {
+			w.unknown("field of " + n.name())
+		}
+	}
+	if r.bad {
+		w.unknown("bytes of " + n.name())
+	}
+}
+
 // comparison looks for tenant columns: =, IS NOT DISTINCT FROM, IN, = ANY.
 func comparison(w *walker, n node) {
 	w.descend(n)
@@ -183,9 +198,7 @@ func comparison(w *walker, n node) {
 	case "AEXPR_OP", "AEXPR_NOT_DISTINCT", "AEXPR_DISTINCT", "AEXPR_OP_ANY", "AEXPR_OP_ALL":
 		w.compare(left, right)
 	case "AEXPR_IN":
-		for _, item := range right.items() {
-			w.compare(left, item)
-		}
+		right.eachItem(func(item node) { w.compare(left, item) })
 	}
 }
 

@@ -229,6 +229,22 @@ func (n node) list(name string) []node {
 	return items
 }
 
+// eachItem calls visit for what items returns, without a list in memory.
+func (n node) eachItem(visit func(node)) {
+	switch {
+	case !n.ok():
+	case n.is("List"):
+		items := n.message.must("items")
+		for r := n.read(); r.next(); {
+			if r.field == items {
+				visit(node{items.message, r.value.bytes}.unwrap())
+			}
+		}
+	default:
+		visit(n)
+	}
+}
+
 // items returns the items of a List node; another node is a list of itself.
 func (n node) items() []node {
 	switch {

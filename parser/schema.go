@@ -37,8 +37,10 @@ var loadSchema = sync.OnceValue(func() map[string]*message {
 	handlers := handlers()
 	for i := range messages.Len() {
 		name := string(messages.Get(i).Name())
-		table[name] = &message{name: name, handler: handlers[name], raw: !isAnalysed(name), oneof: name == "Node",
-			stmt: strings.HasSuffix(name, "Stmt"), query: isQueryMessage(name)}
+		table[name] = &message{
+			name: name, handler: handlers[name], raw: !isAnalysed(name), oneof: name == "Node",
+			stmt: strings.HasSuffix(name, "Stmt"), query: isQueryMessage(name),
+		}
 	}
 	for i := range messages.Len() {
 		table[string(messages.Get(i).Name())].addFields(messages.Get(i), table)

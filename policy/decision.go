@@ -78,6 +78,15 @@ type Inspection struct {
 	Decision Decision
 	// Effects says what the text does to the state of a session.
 	Effects parser.Effects
+	// Begins and Ends: the text is one statement, that begins a transaction,
+	// or that ends one and begins no other.
+	Begins, Ends bool
+	// Tenantless: the text touches no relation, calls no function and runs no
+	// code: it may run before an org is picked.
+	Tenantless bool
+	// ResetsInside: a statement takes the tenant context back to that of the
+	// login, and one behind it in the same text could notice.
+	ResetsInside bool
 	// OrgParams are the parameters (1-based, ascending) that meet a tenant
 	// column; Bind values for them are checked with Engine.CheckParam.
 	OrgParams []int
@@ -112,6 +121,23 @@ func (i *Inspection) Text() Redacted {
 	}
 	i.redacted.Store(&t)
 	return t
+}
+
+// Described is the inspection of a statement that the proxy answers itself: text
+// holds no literal.
+func Described(kind string, text Redacted) *Inspection {
+	i := &Inspection{Kind: kind}
+	i.redacted.Store(&text)
+	return i
+}
+
+// Slim returns what a session needs of a statement that it has prepared. The
+// whole holds the text, and a client may prepare many.
+func (i *Inspection) Slim() *Inspection {
+	return &Inspection{
+		Effects: i.Effects, OrgParams: i.OrgParams, orgConstants: i.orgConstants, Kind: i.Kind, Collection: i.Collection,
+		Begins: i.Begins, Ends: i.Ends, Tenantless: i.Tenantless,
+	}
 }
 
 // Redacted is SQL text without literals: the only form in which SQL may be

@@ -166,9 +166,16 @@ func sampleFunctions(t *testing.T) []CatalogFunction {
 	odd.Extension = "never_heard_of"
 	trigger := f("on_insert", "plpgsql", words("begin execute end"))
 	trigger.Trigger = true
+	inContext := func(name string) CatalogFunction {
+		c := f(name, "plpgsql", words("begin perform set_config( end"))
+		c.Schema, c.SecurityDefiner = "bulkhead", true
+		return c
+	}
 	rolled := f("as_admin", "sql", sqlBody(t, "SELECT 1"))
 	rolled.Settings = []string{"role"}
 	return []CatalogFunction{
+		inContext("org_id"), inContext("claims"), inContext("challenge"), inContext("enter"), inContext("backend"), inContext("add_key"),
+		inContext("add_tax"), inContext("reverse"),
 		definer, leak, dblink, crosstab, digest, odd, trigger, rolled,
 		f("document_by_id_invoker", "sql", sqlBody(t, "SELECT * FROM documents WHERE id = $1")),
 		f("exec_sql", "plpgsql", words("begin execute $1 end")),

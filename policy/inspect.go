@@ -14,6 +14,9 @@ func (e *Engine) inspect(text string) *Inspection {
 		return i
 	}
 	i.describe(batch)
+	i.ResetsInside = e.options.resetsInside(batch)
+	i.Begins, i.Ends = transactionOf(batch)
+	i.Tenantless = tenantless(batch)
 	i.OrgParams, i.orgConstants = orgTerms(batch)
 	fresh := e.lookup.fresh(k)
 	for n := range batch.Statements {

@@ -106,14 +106,17 @@ func (k *known) findRelations(n parser.Name) []*knownRelation {
 	return found
 }
 
+// findFunctions returns the functions that a name may stand for. One without a
+// schema is none of the tenant context's, which no search_path holds (G206).
 func (k *known) findFunctions(n parser.Name) []*knownFunction {
 	all := k.functions[n.Name]
-	if n.Schema == "" {
+	inContext := func(f *knownFunction) bool { return f.Schema == contextSchema }
+	if n.Schema == "" && !slices.ContainsFunc(all, inContext) {
 		return all
 	}
 	var found []*knownFunction
 	for _, f := range all {
-		if f.Schema == n.Schema {
+		if f.Schema == n.Schema || n.Schema == "" && !inContext(f) {
 			found = append(found, f)
 		}
 	}

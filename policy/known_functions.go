@@ -13,6 +13,9 @@ func (k *known) judgeFunction(f *knownFunction, o *compiledOptions) {
 	switch {
 	case f.Trigger:
 		return // the server refuses a call
+	case f.Schema == contextSchema:
+		judgeContextFunction(f)
+		return
 	case f.SecurityDefiner:
 		f.rule, f.reason = "G408", name+" runs with its owner's rights"
 		return

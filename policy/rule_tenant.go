@@ -36,6 +36,33 @@ func otherOrgParameter() Rule {
 	}
 }
 
+func noOrgPicked() Rule {
+	return Rule{
+		ID:       "G803",
+		Title:    "no org picked",
+		Attack:   "The pool of a service, or a worker over all orgs, runs a statement before it says for whom: on tables without row security it would reach every org.",
+		Surfaces: []string{onStatement, onBind},
+		Why: "Without an org there is no tenant context. Only the control of transactions and of the session, and queries that read and call nothing " +
+			"(SELECT 1), may run. It is refused in every mode.",
+		Blocked: "SELECT name FROM accounts -- in a session whose token names no org",
+		Allowed: "BEGIN",
+		Remedy:  "Send SET bulkhead.token = '...', or SET bulkhead.org_id = '...' if the token grants several orgs, first.",
+	}
+}
+
+func orgNotGranted() Rule {
+	return Rule{
+		ID:       "G804",
+		Title:    "org that the token does not grant",
+		Attack:   "SET bulkhead.org_id = 'B' by a worker whose token lists other orgs.",
+		Surfaces: []string{onStatement},
+		Why:      "Only a verified token says for which orgs its holder may act. It is refused in every mode.",
+		Blocked:  "SET bulkhead.org_id = 'B' -- with a token for A and C",
+		Allowed:  "SET bulkhead.org_id = 'A'",
+		Remedy:   "Pick an org of the token's org claim, in the form of tenant.org_type.",
+	}
+}
+
 // orgTerms collects what meets tenant columns: parameters for Inspection, and
 // constants for ForOrg. It marks the batch as read where it reads a constant.
 func orgTerms(b *parser.Batch) (params []int, constants []orgConstant) {

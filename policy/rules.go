@@ -18,7 +18,7 @@ func Rules() []Rule {
 		doBlock(), copyOutside(), twoPhase(), serverWide(), maintenance(), ddl(), shadowTable(),
 		// functions
 		sqlTextFunction(), hostFunction(), otherSessionsFunction(), largeObject(), sequenceFunction(), advisoryLock(),
-		roleFunction(), definerFunction(), unsafeFunction(), extensionFunction(), unknownFunction(), attributeFunction(),
+		roleFunction(), definerFunction(), unsafeFunction(), extensionFunction(), contextFunction(), unknownFunction(), attributeFunction(),
 		// statement kinds that are refused for what they name
 		truncate(), lockTable(), channels(),
 		// relations
@@ -26,7 +26,7 @@ func Rules() []Rule {
 		// what is left
 		unknownKind(),
 		// tenant data
-		otherOrgLiteral(), otherOrgParameter(),
+		otherOrgLiteral(), otherOrgParameter(), noOrgPicked(), orgNotGranted(),
 	}
 }
 

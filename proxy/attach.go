@@ -55,6 +55,10 @@ func (s *Session) startupDecision() policy.Decision {
 		if d.Action == policy.Block {
 			return d
 		}
+		if d.Action == policy.Observe && strings.HasPrefix(p.name, "bulkhead.") {
+			d.Action = policy.Block // what may hold a token goes nowhere
+			return d
+		}
 		if d.Action == policy.Observe {
 			observed = d
 		}
@@ -76,20 +80,35 @@ func (s *Session) serverBorrowed(st *step, sc *serverConn, e *clientError) {
 		return
 	case !waiting:
 		return
+	case e != nil && s.phase == phaseRelay && e != &errTooManyOrgClients:
+		s.unserved(st, e)
+		return
 	case e != nil:
 		s.end(st, endServerFault, e)
 		return
 	}
 	s.sc = sc
 	s.env.recent.put(s.key, sc.params)
-	if sc.label != s.context.Label || sc.state != s.state {
-		s.setLabel(st, s.adoptSQL(sc.state))
+	if s.phase == phaseAttaching && s.pooling() {
+		s.attached(st) // what the client sends first may need another label
+		return
+	}
+	if s.putLabel(st, s.mayFollow()) {
 		return
 	}
 	s.attached(st)
 	if s.phase == phaseRelay {
 		s.resume(st)
 	}
+}
+
+// mayFollow reports whether the message that waits for the server connection
+// may be sent behind a label that is not confirmed. One that is sent behind a
+// Sync of Bulkhead's own may not (materialise). Nor may it if settings of
+// clients change: the server would report them (ParameterStatus) in its reply
+// to the client, who knows them already.
+func (s *Session) mayFollow() bool {
+	return s.phase == phaseRelay && s.sc.state == s.state && (s.inspected == nil || len(s.inspected.Effects.Prepared) == 0)
 }
 
 // attached goes on once the server connection carries the session's context.
@@ -101,36 +120,14 @@ func (s *Session) attached(st *step) {
 	s.wait = waitNone
 }
 
-// setLabel sends the per-user settings to the server connection, and with them
-// what the client has SET. Nothing of the client goes there before the server
-// has confirmed them.
-func (s *Session) setLabel(st *step, sql string) {
-	s.sc.label = labelUnknown
-	s.wait = waitLabel
-	s.deadline = st.now.Add(s.env.opts.Limits.ServerResetTimeout)
-	s.ownQuery(st, sql, owed{kind: owedQuery, own: true})
-}
-
 // ownQuery sends a Query of Bulkhead's own; o is what is owed for it.
 func (s *Session) ownQuery(st *step, sql string, o owed) {
+	if s.sc.owed.labels > 0 {
+		panic("proxy: a Query of our own behind a label that is not confirmed") // it would run if the label fails
+	}
 	st.toServer.add(message(st.toServer.grow(), 'Q', sql))
 	s.sc.owed.push(o)
 	s.sc.known.unnamed = unnamedID{} // a simple Query destroys it
-}
-
-// labelUnknown is the label of a server connection whose per-user settings
-// are being changed. It equals no session's.
-const labelUnknown = "?"
-
-// labelSet is called with the server's answer to setLabel.
-func (s *Session) labelSet(st *step, failed bool) {
-	if failed {
-		s.sc.doubtful("the tenant context could not be set")
-		s.end(st, endServerFault, &errTenantContext)
-		return
-	}
-	s.sc.label, s.sc.state = s.context.Label, s.state
-	s.attached(st)
 }
 
 // welcome completes the startup: the client may now send queries.

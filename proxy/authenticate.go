@@ -128,6 +128,12 @@ func (s *Session) verify(st *step, token []byte) {
 
 // tokenVerified is the answer to verifyToken.
 func (s *Session) tokenVerified(st *step, id *auth.Identity, err error) {
+	if s.phase == phaseRelay && s.wait == waitToken {
+		s.verdict, s.wait = &verdict{id, err}, waitNone
+		s.resume(st)
+		s.maybeDetach(st)
+		return
+	}
 	if s.phase != phaseVerifying {
 		return
 	}

@@ -25,12 +25,18 @@ func (s *Session) bindMessage(st *step, b []byte, size int) int {
 	if !s.boundary(st) {
 		return len(b)
 	}
+	if p := s.identityStatement(statement); p != nil {
+		return s.identityBind(st, b, size, portal, p)
+	}
 	if !s.serverNeeded(st) {
 		return 0
 	}
 	p, missing := s.lookup(statement)
 	if missing != nil {
 		s.refuseWith(st, b[:5], *missing)
+		return s.skip(b, size)
+	}
+	if p != nil && s.refusedNow(st, b[:5], p) {
 		return s.skip(b, size)
 	}
 	bind := bindMessage{portal: portal, statement: statement, rest: rest, size: size}
@@ -61,18 +67,8 @@ type bindMessage struct {
 
 // sendBind forwards a Bind, as much of it as there is.
 func (s *Session) sendBind(st *step, b []byte, m *bindMessage, p *prepared) int {
-	switch {
-	case len(m.portal) == 0:
-		s.portal = p
-	case p != nil:
-		if s.portals == nil || len(s.portals) >= maxStatements {
-			s.portals = make(map[string]*prepared)
-		}
-		s.portals[string(m.portal)] = p
-	default:
-		delete(s.portals, string(m.portal))
-	}
-	name := s.ensure(st, p)
+	s.setPortal(m.portal, p)
+	name := s.ensure(st, string(m.statement), p)
 	s.sc.unsynced = true
 	n := min(m.size, len(b))
 	s.sc.owed.push(owed{kind: owedBind})

@@ -25,8 +25,8 @@ type clientLink struct {
 	sess *Session
 
 	timer     *loop.Timer
-	waiter    waiter // the one request for a server connection, while the session waits for it
-	org       string // counted for limits.max_clients_per_org; "" not yet
+	waiter    *waiter // the last request for a server connection
+	org       string  // counted for limits.max_clients_per_org; "" not yet
 	key       cancelKey
 	connGone  bool // the socket is closed
 	finished  bool // the session is closed and forgotten
@@ -175,6 +175,8 @@ func (c *clientLink) carryOut(r request) {
 		})
 	case borrowServer:
 		c.borrow()
+	case stopWaiting:
+		c.stopWaiting()
 	case returnServer:
 		r.sc.link.giveBack(false)
 	case returnClean:
@@ -211,8 +213,8 @@ func (c *clientLink) forget() {
 	if c.key.secret != "" {
 		c.srv.cancels.remove(c.key)
 	}
-	if c.sess.context != nil {
-		c.srv.pool.withdraw(c, c.sess.context.Org)
+	if c.waiter != nil {
+		c.srv.pool.withdraw(c.waiter)
 	}
 	delete(c.loop.clients, c)
 	c.srv.clientEnded(c)
@@ -228,22 +230,38 @@ func (c *clientLink) borrow() {
 	if c.finished {
 		return
 	}
-	if c.org == "" {
-		if !c.srv.admitOrg(c.sess.context.Org) {
+	if org := c.sess.connectionIdentity().Org; c.org == "" && org != "" {
+		if !c.srv.admitOrg(org) {
 			c.turn(func(st *step) { c.sess.serverBorrowed(st, nil, &errTooManyOrgClients) })
 			return
 		}
-		c.org = c.sess.context.Org
+		c.org = org
 	}
-	c.waiter = waiter{
-		client: c,
-		key:    c.sess.key,
-		label:  c.sess.context.Label,
-		state:  c.sess.state,
-		params: c.sess.startup.settings,
+	if c.waiter == nil {
+		c.waiter = new(waiter)
 	}
-	if link := c.srv.pool.borrow(&c.waiter); link != nil {
-		link.lend(&c.waiter, c.loop)
+	*c.waiter = waiter{
+		client:   c,
+		key:      c.sess.key,
+		org:      orgMark(c.sess.context),
+		label:    c.sess.context.Label,
+		state:    c.sess.state,
+		params:   c.sess.startup.settings,
+		since:    c.loop.Now(),
+		database: c.sess.startup.database,
+		fixed:    c.sess.context.Fixed,
+	}
+	if link := c.srv.pool.borrow(c.waiter); link != nil {
+		link.lend(c.waiter, c.loop)
+	}
+}
+
+// stopWaiting gives up the request for a server connection. A login for it may
+// be on its way and read it, so it is not used again.
+func (c *clientLink) stopWaiting() {
+	if c.waiter != nil {
+		c.srv.pool.withdraw(c.waiter)
+		c.waiter = nil
 	}
 }
 

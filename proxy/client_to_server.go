@@ -31,6 +31,14 @@ func (s *Session) clientMessage(st *step, b []byte) int {
 		// which reply belongs to which message could not be told.
 		return s.violation(st, len(b))
 	}
+	if e := s.held; e != nil {
+		s.held = nil
+		s.refuseWith(st, b[:min(size, len(b))], *e)
+		return s.skip(b, size)
+	}
+	if s.reopen != "" && s.sc == nil && bytes.IndexByte(inTransaction, b[0]) >= 0 && !s.serverNeeded(st) {
+		return 0
+	}
 	switch b[0] {
 	case 'Q', 'P':
 		return s.textMessage(st, b, size)
@@ -57,6 +65,10 @@ func (s *Session) clientMessage(st *step, b []byte) int {
 // data of a COPY.
 var copyMessages = []byte("dcfHSX")
 
+// inTransaction are the messages for which a transaction that was begun for
+// the client alone is begun on the server. A text is looked at first.
+var inTransaction = []byte("BDCEF")
+
 // maxMessage is the largest message that PostgreSQL takes (MaxAllocSize).
 const maxMessage = 1<<30 - 1
 
@@ -79,19 +91,24 @@ func (s *Session) serverNeeded(st *step) bool {
 		s.wait = waitReplies
 		return false
 	}
-	return true
+	return !s.renewSignature(st)
 }
 
 // boundary checks the identity where a transaction may begin.
 func (s *Session) boundary(st *step) bool {
-	if s.sc != nil && !s.sc.idle() {
+	if s.sc != nil && !s.sc.idle() || s.reopen != "" {
 		return true
 	}
-	if s.env.opts.Verifier.Valid(s.identity) == nil {
+	if s.env.opts.Verifier.Valid(s.identity) == nil && (s.who == nil || s.connectionValid()) {
 		return true
 	}
 	s.end(st, endExpired, &errExpired)
 	return false
+}
+
+// connectionValid checks the identity of the connection's token.
+func (s *Session) connectionValid() bool {
+	return s.env.opts.Verifier.Valid(s.connectionIdentity()) == nil
 }
 
 // send forwards a whole message and notes what is owed for it.
@@ -102,14 +119,14 @@ func (s *Session) send(st *step, msg []byte, o owed) {
 
 // textMessage handles Query and Parse: the messages that carry SQL.
 func (s *Session) textMessage(st *step, b []byte, size int) int {
-	if !s.boundary(st) {
-		return len(b)
-	}
 	extended := b[0] == 'P'
 	if s.skipping || extended && s.serverSkips() {
 		return s.skip(b, size)
 	}
 	if size > s.env.opts.Limits.MaxStatementBytes+maxBindNames {
+		if s.reopen != "" && !s.serverNeeded(st) {
+			return 0
+		}
 		d := s.engine.TooLarge()
 		return s.refuseStream(st, b, size, &d, protocolOf(extended))
 	}
@@ -118,6 +135,19 @@ func (s *Session) textMessage(st *step, b []byte, size int) int {
 	}
 	msg := b[:size]
 	name, text, ok := splitText(msg)
+	if ok && s.inspected == nil {
+		if ins, known := s.engine.Cached(text, protocolOf(extended)); known {
+			s.inspected = ins
+		} else if id, is := identityIn(text, s.env.opts.Limits.MaxTokenBytes); is {
+			return s.identityText(st, msg, name, text, id)
+		}
+	}
+	if s.reopen != "" && !s.serverNeeded(st) {
+		return 0
+	}
+	if !s.boundary(st) {
+		return len(b)
+	}
 	if !ok {
 		e := errMessageFormat
 		return s.refuseMalformed(st, msg, e)
@@ -127,6 +157,21 @@ func (s *Session) textMessage(st *step, b []byte, size int) int {
 		return 0 // it waits
 	}
 	d := ins.ForOrg(s.engine, s.context.Org)
+	if e := s.unfit(ins); e != nil {
+		return s.refuseMalformed(st, msg, *e)
+	}
+	if s.context.Org == "" && !ins.Tenantless && d.Action != policy.Block {
+		d = s.engine.NoOrg()
+	}
+	if d.Action == policy.Observe && namesIdentity(ins.Settings) {
+		d.Action = policy.Block // what may hold a token goes nowhere
+	}
+	if ins.ResetsInside && (s.env.opts.Pool.Shared || s.env.opts.Signing.enabled()) && d.Action != policy.Block {
+		return s.refuseMalformed(st, msg, errResetInside)
+	}
+	if extended && d.Action != policy.Block && s.losesChallenge(ins) {
+		return s.refuseMalformed(st, msg, errDiscardSealed)
+	}
 	if d.Action != policy.Block && !s.serverNeeded(st) {
 		s.inspected = ins
 		return 0
@@ -136,6 +181,9 @@ func (s *Session) textMessage(st *step, b []byte, size int) int {
 	}
 	if d.Action == policy.Block {
 		return s.refuse(st, msg, &d)
+	}
+	if d.Action == policy.Observe {
+		s.keepObserved(&d)
 	}
 	if extended {
 		s.sendParse(st, msg, name, text, ins)
@@ -179,6 +227,12 @@ func (s *Session) sendQuery(st *step, msg, text []byte, ins *policy.Inspection) 
 		s.sc.doubtful("a Query came before the Sync of an extended query")
 	}
 	s.forgetUnnamed() // a simple Query destroys the unnamed statement
+	begin := ""
+	if ins.Begins {
+		begin = string(text)
+	}
+	s.noteBegin(begin)
+	s.ran = false
 	if s.pooling() {
 		s.materialise(st, ins.Effects.Prepared, true)
 	}
@@ -188,8 +242,11 @@ func (s *Session) sendQuery(st *step, msg, text []byte, ins *policy.Inspection) 
 		o.parent = parentOf(text)
 	}
 	s.send(st, msg, o)
-	if s.settles(ins) {
+	if s.settles(ins) || s.isLocal() && ins.Ends {
 		s.wait = waitSettled
+	}
+	if s.losesChallenge(ins) {
+		s.sc.challenge = 0
 	}
 	if s.resetsLabel(ins) {
 		s.relabel, s.wait = true, waitReset
@@ -207,10 +264,15 @@ func (s *Session) namedMessage(st *step, b []byte, size int) int {
 	if s.skipping || s.serverSkips() {
 		return size
 	}
+	msg := b[:size]
+	if size > 6 {
+		if n, ours := s.identityNamed(st, msg); ours {
+			return n
+		}
+	}
 	if !s.boundary(st) {
 		return len(b)
 	}
-	msg := b[:size]
 	if b[0] == 'E' {
 		return s.executeMessage(st, msg)
 	}
@@ -250,7 +312,7 @@ func (s *Session) describe(st *step, msg []byte, what byte, name []byte) {
 		s.refuseWith(st, msg, *missing)
 		return
 	}
-	there := s.ensure(st, p)
+	there := s.ensure(st, string(name), p)
 	s.sc.unsynced = true
 	if there == "" {
 		s.send(st, msg, o)
@@ -270,6 +332,9 @@ func (s *Session) executeMessage(st *step, msg []byte) int {
 	s.sc.unsynced = true
 	o := s.execute(st, msg[5:])
 	s.send(st, msg, o)
+	if o.inspection != nil && s.resetsLabel(o.inspection) {
+		s.relabelBehind(st, o.inspection)
+	}
 	if o.inspection != nil && s.settles(o.inspection) {
 		st.toServer.add(append(st.toServer.grow(), 'H', 0, 0, 0, 4))
 		s.wait = waitSettled
@@ -288,7 +353,7 @@ func (s *Session) syncMessage(st *step, b []byte, size int) int {
 		return size
 	case s.skipping || s.sc == nil:
 		s.skipping = false
-		st.toClient.add(readyForQuery(st.toClient.grow(), txIdle))
+		st.toClient.add(readyForQuery(st.toClient.grow(), s.txStatus()))
 		return size
 	case flush:
 		st.toServer.forward(b[:size])
@@ -302,10 +367,10 @@ func (s *Session) syncMessage(st *step, b []byte, size int) int {
 	if !s.serverNeeded(st) {
 		return 0
 	}
-	s.sc.unsynced = false
+	s.sc.unsynced, s.ran = false, false
 	s.send(st, b[:size], owed{kind: owedSync})
-	if s.relabel {
-		s.wait = waitReset
+	if s.ending {
+		s.wait = waitSettled
 	}
 	return size
 }

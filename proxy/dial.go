@@ -41,7 +41,7 @@ type login struct {
 // return to them.
 func (s *Server) connect(ctx context.Context, w *waiter) (*login, error) {
 	cfg := s.opts.Server.Config.Copy()
-	cfg.Database = w.client.sess.startup.database
+	cfg.Database = w.database
 	cfg.RuntimeParams = maps.Clone(cfg.RuntimeParams)
 	if cfg.RuntimeParams == nil {
 		cfg.RuntimeParams = make(map[string]string)
@@ -55,7 +55,7 @@ func (s *Server) connect(ctx context.Context, w *waiter) (*login, error) {
 	for name, value := range safeReading {
 		cfg.RuntimeParams[name] = value
 	}
-	for _, f := range w.client.sess.context.Fixed {
+	for _, f := range w.fixed {
 		cfg.RuntimeParams[f.Name] = f.Value
 	}
 	if s.opts.Server.Password != nil {
@@ -65,7 +65,7 @@ func (s *Server) connect(ctx context.Context, w *waiter) (*login, error) {
 		}
 		cfg.Password = password
 	}
-	return dialServer(ctx, cfg, w.key)
+	return dialServer(ctx, cfg, w.key, &s.opts.Signing)
 }
 
 // safeReading are settings under which the server reads a text as the guard
@@ -75,7 +75,7 @@ var safeReading = map[string]string{
 	"standard_conforming_strings": "on",
 }
 
-func dialServer(ctx context.Context, cfg *pgconn.Config, key poolKey) (*login, error) {
+func dialServer(ctx context.Context, cfg *pgconn.Config, key poolKey, signing *SigningOptions) (*login, error) {
 	var socket *loop.Socket
 	dial := cfg.DialFunc
 	cfg.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
@@ -100,6 +100,18 @@ func dialServer(ctx context.Context, cfg *pgconn.Config, key poolKey) (*login, e
 	if err != nil {
 		return nil, err
 	}
+	var backend string
+	var challenge int64
+	switch {
+	case signing.Sealed:
+		challenge, err = challengeOf(ctx, pc)
+	case signing.enabled():
+		backend, err = backendOf(ctx, pc)
+	}
+	if err != nil {
+		pc.Close(ctx)
+		return nil, err
+	}
 	hc, err := pc.Hijack()
 	if err != nil {
 		return nil, err
@@ -112,12 +124,14 @@ func dialServer(ctx context.Context, cfg *pgconn.Config, key poolKey) (*login, e
 		socket.SetTLS(tc)
 	}
 	sc := &serverConn{
-		key:    key,
-		pid:    hc.PID,
-		secret: hc.SecretKey,
-		params: hc.ParameterStatuses,
-		tx:     txIdle,
-		cancel: cancelOver(hc),
+		key:       key,
+		pid:       hc.PID,
+		secret:    hc.SecretKey,
+		params:    hc.ParameterStatuses,
+		tx:        txIdle,
+		cancel:    cancelOver(hc),
+		backend:   backend,
+		challenge: challenge,
 	}
 	for name, value := range sc.params {
 		if err := sc.setParameter(name, value); err != nil {
@@ -188,21 +202,45 @@ func (s *Server) dial(w *waiter) {
 	s.dialing.Add(1)
 	go func() {
 		defer s.dialing.Done()
-		s.dialers <- struct{}{}
-		defer func() { <-s.dialers }()
-		ctx, stop := context.WithTimeout(s.ctx, s.loginTimeout())
-		defer stop()
-		in, err := s.connect(ctx, w)
+		in, err := s.login(w)
 		c := w.client
 		if err != nil {
-			s.metrics.loginFailed()
-			s.pool.lost(w.key.org)
 			e := s.loginError(err)
-			c.later(func(st *step) { c.sess.serverBorrowed(st, nil, e) })
+			for _, other := range s.pool.failed(w, !s.clientsAffair(err)) {
+				other.client.later(func(st *step) { other.client.sess.serverBorrowed(st, nil, e) })
+			}
 			return
 		}
 		c.loop.Post(func() { s.adopt(in, c) })
 	}()
+}
+
+// login logs in, as soon as that makes sense, and a bounded number at a time.
+func (s *Server) login(w *waiter) (*login, error) {
+	if err := s.gate.enter(s.ctx); err != nil {
+		return nil, err
+	}
+	s.dialers <- struct{}{}
+	defer func() { <-s.dialers }()
+	ctx, stop := context.WithTimeout(s.ctx, s.loginTimeout())
+	defer stop()
+	in, err := s.connect(ctx, w)
+	if err != nil {
+		s.metrics.loginFailed()
+	}
+	if s.clientsAffair(err) {
+		s.gate.leave(nil) // the server answers
+	} else {
+		s.gate.leave(err)
+	}
+	return in, err
+}
+
+// clientsAffair reports whether a login has failed for a reason that other
+// clients have nothing to do with: a startup parameter or the database.
+func (s *Server) clientsAffair(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && slices.Contains(passedOn[:clientsOwn], pg.Code)
 }
 
 const defaultLoginTimeout = 15 * time.Second
@@ -217,19 +255,21 @@ func (s *Server) loginTimeout() time.Duration {
 // adopt puts a new server connection on the client's loop and lends it.
 func (s *Server) adopt(in *login, c *clientLink) {
 	l := &serverLink{
-		srv: s, loop: c.loop, sc: in.sc, created: c.loop.Now(),
+		srv: s, loop: c.loop, sc: in.sc, created: c.loop.Now(), share: in.sc.key.org,
 		lifetime: jittered(s.opts.Pool.MaxLifetime),
 	}
 	in.sc.link = l
 	conn, err := c.loop.Adopt(in.socket, l)
 	if err != nil {
 		in.socket.Close()
+		s.pool.made()
 		s.pool.lost(in.sc.key.org)
 		s.log.Error("server connection cannot be used", "error", err)
 		c.later(func(st *step) { c.sess.serverBorrowed(st, nil, &errServerDown) })
 		return
 	}
 	l.conn = conn
+	s.pool.made()
 	s.watch(l)
 	l.lent(c)
 }
@@ -242,6 +282,9 @@ var passedOn = []string{
 	"22023", "22P02", "42704", "3D000", "55000", // a parameter, the database
 	"53300", "57P01", "57P02", "57P03", // the server's state
 }
+
+// clientsOwn is how many of passedOn are about a parameter or the database.
+const clientsOwn = 5
 
 // loginError is what the client is told of a failed login.
 func (s *Server) loginError(err error) *clientError {

@@ -132,6 +132,50 @@ var (
 		severity: severityError, code: "54000",
 		message: "too many prepared statements in one session",
 	}
+	errResetInside = clientError{
+		severity: severityError, code: "0A000",
+		message: "a statement behind a reset of the session is not supported in one message with it",
+		hint:    "Send RESET ALL, DISCARD ALL and the like as the last statement of a message: the proxy sets the tenant context again before the next.",
+	}
+	errTokenInBand = clientError{
+		severity: severityError, code: "28000",
+		message: "the token is not accepted",
+		hint:    "Send a valid, unexpired token. The session has gone back to the identity of its connection.",
+	}
+	errTxFailed = clientError{
+		severity: severityError, code: "25P02",
+		message: "current transaction is aborted, commands ignored until end of transaction block",
+	}
+	errIdentityInTx = clientError{
+		severity: severityError, code: "25001",
+		message: "the identity of the session cannot be changed inside a transaction",
+		hint:    "Change it between transactions, or with SET LOCAL as the first statement after BEGIN.",
+	}
+	errLocalOutside = clientError{
+		severity: severityError, code: "25P01",
+		message: "the identity of a transaction can only be set in a transaction block",
+		hint:    "Send BEGIN first, or leave LOCAL out.",
+	}
+	errLocalLate = clientError{
+		severity: severityError, code: "25001",
+		message: "the identity of a transaction must be set by its first statement",
+		hint:    "Send SET LOCAL right behind BEGIN.",
+	}
+	errLocalEnd = clientError{
+		severity: severityError, code: "0A000",
+		message: "the end of a transaction with an identity of its own is not supported together with other statements",
+		hint:    "Send COMMIT or ROLLBACK alone, without AND CHAIN, and wait for its reply.",
+	}
+	errIdentityParams = clientError{
+		severity: severityError, code: "42P18",
+		message: "the value of the identity must be a text",
+		hint:    "Send it as the only parameter, of type text, or as a literal.",
+	}
+	errDiscardSealed = clientError{
+		severity: severityError, code: "0A000",
+		message: "DISCARD in the extended protocol is not supported with a sealed tenant context",
+		hint:    "Send it as a simple Query: the proxy proves the tenant context again before the next message.",
+	}
 	errMessageFormat = clientError{severity: severityError, code: "08P01", message: "invalid message format"}
 	errBindTooLarge  = clientError{
 		severity: severityError, code: "54000",
@@ -148,6 +192,11 @@ var (
 // has not got; it quotes the name that the client sent.
 func noStatement(name []byte) clientError {
 	return clientError{severity: severityError, code: "26000", message: `prepared statement "` + string(name) + `" does not exist`}
+}
+
+// portalDone is PostgreSQL's error for a portal that has run to its end.
+func portalDone(name []byte) clientError {
+	return clientError{severity: severityError, code: "55000", message: `portal "` + string(name) + `" cannot be run`}
 }
 
 // statementExists is PostgreSQL's error for a name that is taken.

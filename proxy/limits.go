@@ -43,6 +43,9 @@ const (
 	// maxKeptUnnamed is the largest Parse of an unnamed statement that is kept
 	// to be sent again on another server connection.
 	maxKeptUnnamed = 16 << 10
+	// maxIdentityText is how much a text that changes the identity may hold
+	// besides the token, comments included.
+	maxIdentityText = 4 << 10
 	// inlineInspect is the size of text up to which a parse may run on the
 	// loop: larger ones would delay every neighbour.
 	inlineInspect = 8 << 10
@@ -54,5 +57,5 @@ const (
 	maxKeptScratch = 64 << 10
 	// maxPendingOut is how much may wait for a slow socket before the other
 	// side is no longer read.
-	maxPendingOut = 256 << 10
+	maxPendingOut = 32 << 10
 )

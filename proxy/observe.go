@@ -45,18 +45,19 @@ func (r endReason) String() string {
 // metrics are the server's counters. Everything on the data path is an atomic
 // add; labels are closed lists.
 type metrics struct {
-	srv       *Server
-	duration  prometheus.Histogram
-	sessions  *prometheus.CounterVec
-	ended     [endReasons]prometheus.Counter
-	auth      *prometheus.CounterVec
-	rules     *prometheus.CounterVec
-	pins      *prometheus.CounterVec
-	logins    prometheus.Counter
-	errors    prometheus.Counter
-	connected *prometheus.Desc
-	conns     *prometheus.Desc
-	waiting   *prometheus.Desc
+	srv        *Server
+	duration   prometheus.Histogram
+	sessions   *prometheus.CounterVec
+	ended      [endReasons]prometheus.Counter
+	auth       *prometheus.CounterVec
+	rules      *prometheus.CounterVec
+	pins       *prometheus.CounterVec
+	identities *prometheus.CounterVec
+	logins     prometheus.Counter
+	errors     prometheus.Counter
+	connected  *prometheus.Desc
+	conns      *prometheus.Desc
+	waiting    *prometheus.Desc
 }
 
 func newMetrics(s *Server) *metrics {
@@ -70,10 +71,11 @@ func newMetrics(s *Server) *metrics {
 			Help:    "Time from forwarding a statement to the end of its reply (OpenTelemetry db.client.operation.duration).",
 			Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 5, 10},
 		}),
-		sessions: counter("sessions_ended_total", "Sessions that ended, by reason.", "reason"),
-		auth:     counter("auth_failures_total", "Refused authentications, by reason.", "reason"),
-		rules:    counter("rule_violations_total", "Statements that violate a rule, by rule and decision.", "rule", "decision"),
-		pins:     counter("pins_total", "Sessions that began to keep their server connection between transactions, by reason.", "reason"),
+		sessions:   counter("sessions_ended_total", "Sessions that ended, by reason.", "reason"),
+		auth:       counter("auth_failures_total", "Refused authentications, by reason.", "reason"),
+		rules:      counter("rule_violations_total", "Statements that violate a rule, by rule and decision.", "rule", "decision"),
+		pins:       counter("pins_total", "Sessions that began to keep their server connection between transactions, by reason.", "reason"),
+		identities: counter("identity_changes_total", "Changes of a session's identity in band, by statement.", "statement", "local"),
 		logins: prometheus.NewCounter(prometheus.CounterOpts{
 			Namespace: "bulkhead", Name: "server_login_failures_total",
 			Help: "Logins to the server that failed.",
@@ -93,7 +95,7 @@ func newMetrics(s *Server) *metrics {
 }
 
 func (m *metrics) collectors() []prometheus.Collector {
-	return []prometheus.Collector{m.duration, m.sessions, m.auth, m.rules, m.pins, m.logins, m.errors}
+	return []prometheus.Collector{m.duration, m.sessions, m.auth, m.rules, m.pins, m.identities, m.logins, m.errors}
 }
 
 // Describe implements prometheus.Collector.
@@ -226,6 +228,29 @@ func (s *Session) span(ins *policy.Inspection, parent *traceParent, from, to tim
 		more(span)
 	}
 	return span.SpanContext()
+}
+
+// identityChanged counts a change of identity in band, and makes a span of it:
+// it says who acts from here on.
+func (s *Session) identityChanged(st *step, c *identityChange) {
+	kind := "SET " + c.Name
+	if c.Reset {
+		kind = "RESET " + c.Name
+	}
+	s.env.metrics.identities.WithLabelValues(kind, strconv.FormatBool(c.Local)).Inc()
+	s.env.log.Debug("identity changed", "session", s.id, "statement", kind, "local", c.Local, "org", s.identity.Org, "subject", s.identity.Subject, "token_id", s.identity.TokenID)
+	if !s.env.tracing() {
+		return
+	}
+	ins := policy.Described(kind, policy.Redacted(kind))
+	s.span(ins, nil, st.now, st.now, func(span trace.Span) {
+		span.SetAttributes(
+			attribute.String("bulkhead.decision", "answered"),
+			attribute.String("bulkhead.subject", s.identity.Subject),
+			attribute.String("bulkhead.token_id", s.identity.TokenID),
+			attribute.Bool("bulkhead.identity.local", c.Local),
+		)
+	})
 }
 
 func (s *Session) org() string {

@@ -21,6 +21,9 @@ const (
 	// CopyFail. What stands between a COPY FROM STDIN and its mark is read by
 	// the server's COPY, which ignores Sync and Flush.
 	owedCopyEnd
+	// owedLabel are the replies to statements of Bulkhead's own that put the
+	// tenant context on the server connection (label.go).
+	owedLabel
 	// owedLocal is a reply that Bulkhead gives itself when its turn has come.
 	owedLocal
 )
@@ -43,6 +46,13 @@ type owed struct {
 	// change is what the message does to the prepared statements, nil for
 	// nothing. It is undone if the message fails or is never carried out.
 	change *change
+	// confirms is the type of the messages that confirm an owedLabel, and
+	// left how many of them are to come.
+	confirms byte
+	// challenge: the first row of the reply is a challenge of the sealed
+	// tenant context, and has not come yet.
+	challenge bool
+	left      int
 	// rows takes the rows of the reply to an own Query, nil for none.
 	rows *stateRows
 	// local is the reply of an owedLocal.
@@ -65,6 +75,7 @@ type pipeline struct {
 	// discards all until Sync, which has not been sent yet. What is sent
 	// meanwhile is never answered.
 	skipping bool
+	labels   int // how many of them are an owedLabel
 }
 
 func (p *pipeline) len() int { return p.n }
@@ -83,6 +94,9 @@ func (p *pipeline) push(o owed) {
 	if p.n == len(p.ring) {
 		p.enlarge()
 	}
+	if o.kind == owedLabel {
+		p.labels++
+	}
 	p.ring[(p.head+p.n)&(len(p.ring)-1)] = o
 	p.n++
 }
@@ -93,6 +107,17 @@ func (p *pipeline) enlarge() {
 		ring[i] = *p.at(i)
 	}
 	p.ring, p.head = ring, 0
+}
+
+// runs reports whether a statement, or the end of a batch, is outstanding.
+func (p *pipeline) runs() bool {
+	for i := range p.n {
+		switch p.at(i).kind {
+		case owedQuery, owedExecute, owedSync, owedCall:
+			return true
+		}
+	}
+	return false
 }
 
 func (p *pipeline) at(i int) *owed { return &p.ring[(p.head+i)&(len(p.ring)-1)] }
@@ -110,6 +135,9 @@ func (p *pipeline) front() *owed {
 }
 
 func (p *pipeline) pop() {
+	if p.at(0).kind == owedLabel {
+		p.labels--
+	}
 	*p.at(0) = owed{}
 	p.head = (p.head + 1) & (len(p.ring) - 1)
 	p.n--
@@ -150,6 +178,9 @@ func (p *pipeline) copyIn() (done bool) {
 		o := *p.at(i)
 		if !done {
 			done = o.kind != owedSync
+			if o.kind == owedLabel {
+				p.labels--
+			}
 			continue
 		}
 		*p.at(keep) = o

@@ -1,10 +1,12 @@
 package proxy
 
 import (
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/pgbulkhead/bulkhead/proxy/loop"
+	"github.com/pgbulkhead/bulkhead/tenant"
 )
 
 // PoolOptions are the bounds on server connections.
@@ -12,9 +14,12 @@ type PoolOptions struct {
 	// Transaction: a session holds a server connection for a transaction
 	// only, unless it leaves state on it. Otherwise it holds one for life.
 	Transaction bool
+	// Shared: a server connection serves any org, one after the other, and is
+	// labelled for each. Otherwise it belongs to one tenant context for life.
+	Shared      bool
 	Max         int // server connections in all
 	MaxPerOrg   int
-	MinIdle     int           // per org that are kept beyond IdleTimeout
+	MinIdle     int           // per org, or in all if shared, that are kept beyond IdleTimeout
 	IdleTimeout time.Duration // 0: none
 	MaxLifetime time.Duration // 0: none
 }
@@ -27,14 +32,19 @@ type pool struct {
 
 	mu     sync.Mutex
 	total  int // server connections that exist or are being made
+	idle   int // of these, idle ones
+	making int // of these, those being made
 	orgs   map[string]*orgPool
 	queue  []*orgPool // orgs with waiters, the next to be served first
+	common orgPool    // holds the idle connections where they are shared
 	closed bool
 }
 
 // orgPool is one org's share. Guarded by the pool's mu.
 type orgPool struct {
-	org     string
+	org string
+	// total counts its server connections and those being made; where they
+	// are shared, those that it has now.
 	total   int
 	idle    []*serverLink // the last returned at the end
 	waiters []*waiter     // first come, first served
@@ -45,9 +55,14 @@ type orgPool struct {
 type waiter struct {
 	client *clientLink
 	key    poolKey
+	org    string // as server connections remember it
 	label  string
 	state  clientSettings
 	params []setting
+	since  time.Time
+	// database and fixed are for a login.
+	database string
+	fixed    []tenant.Setting
 }
 
 func newPool(o PoolOptions) *pool {
@@ -57,8 +72,15 @@ func newPool(o PoolOptions) *pool {
 // outcome of a request to the pool, carried out without its lock.
 type outcome struct {
 	grant *serverLink
+	lend  []loan
 	close []*serverLink
 	dial  []*waiter
+}
+
+// loan is an idle connection for one who waits.
+type loan struct {
+	link *serverLink
+	to   *waiter
 }
 
 func (p *pool) org(name string) *orgPool {
@@ -70,33 +92,57 @@ func (p *pool) org(name string) *orgPool {
 	return o
 }
 
+// idleOf returns where the idle connections for o are.
+func (p *pool) idleOf(o *orgPool) *orgPool {
+	if p.opts.Shared {
+		return &p.common
+	}
+	return o
+}
+
 // borrow returns an idle server connection for w, or starts a login, or
 // queues w.
 func (p *pool) borrow(w *waiter) *serverLink {
 	p.mu.Lock()
-	out := p.take(w)
+	var out outcome
+	o := p.org(w.key.org)
+	if len(o.waiters) == 0 { // nobody overtakes those who wait
+		out.grant = p.takeIdle(o, w)
+	}
+	if out.grant == nil {
+		o.waiters = append(o.waiters, w)
+		p.enqueue(o)
+		p.serve(&out)
+	}
 	p.mu.Unlock()
-	p.carryOut(out)
+	p.carryOut(out, nil)
 	return out.grant
 }
 
-func (p *pool) take(w *waiter) (out outcome) {
-	o := p.org(w.key.org)
-	if len(o.waiters) == 0 { // nobody overtakes those who wait
-		if out.grant = o.takeIdle(w); out.grant != nil {
-			return out
-		}
+// takeIdle takes the idle connection that fits best, nil if there is none or o
+// may have no more.
+func (p *pool) takeIdle(o *orgPool, w *waiter) *serverLink {
+	if p.opts.Shared && o.total >= p.opts.MaxPerOrg {
+		return nil
 	}
-	o.waiters = append(o.waiters, w)
-	p.enqueue(o)
-	p.serve(&out)
-	return out
+	from := p.idleOf(o)
+	i := from.fitting(w)
+	if i < 0 {
+		return nil
+	}
+	l := p.removeIdle(from, i)
+	if p.opts.Shared {
+		o.total++
+		l.share = o.org
+	}
+	return l
 }
 
-// takeIdle takes the idle connection that fits best: same startup, then same
-// settings of the client, then same per-user settings, then same loop, then
-// used last.
-func (o *orgPool) takeIdle(w *waiter) *serverLink {
+// fitting returns the index of the idle connection that fits best: same
+// startup, then same org, then same settings of the client, then same label,
+// then same loop, then used last; of those that served other orgs the one used
+// first, since its last org is the least likely to come back.
+func (o *orgPool) fitting(w *waiter) int {
 	best, bestScore := -1, -1
 	for i := len(o.idle) - 1; i >= 0; i-- {
 		l := o.idle[i]
@@ -104,6 +150,10 @@ func (o *orgPool) takeIdle(w *waiter) *serverLink {
 			continue
 		}
 		score := 0
+		own := l.sc.org == w.org
+		if own {
+			score += 8
+		}
 		if l.sc.state == w.state {
 			score += 4
 		}
@@ -113,19 +163,17 @@ func (o *orgPool) takeIdle(w *waiter) *serverLink {
 		if l.loop == w.client.loop {
 			score++
 		}
-		if score > bestScore {
+		if score > bestScore || score == bestScore && !own {
 			best, bestScore = i, score
 		}
 	}
-	if best < 0 {
-		return nil
-	}
-	return o.removeIdle(best)
+	return best
 }
 
-func (o *orgPool) removeIdle(i int) *serverLink {
+func (p *pool) removeIdle(o *orgPool, i int) *serverLink {
 	l := o.idle[i]
 	o.idle = append(o.idle[:i], o.idle[i+1:]...)
+	p.idle--
 	l.state.set(linkLent)
 	return l
 }
@@ -137,32 +185,50 @@ func (p *pool) enqueue(o *orgPool) {
 	}
 }
 
-// serve starts logins for waiters as long as there is room, one org after the
-// other. Idle connections make room when they fit nobody who waits.
+// serve gives those who wait what there is, one org after the other: an org
+// that was served goes to the end, one that is at its limit keeps its place.
 func (p *pool) serve(out *outcome) {
-	for progress := true; progress && !p.closed; {
-		progress = false
-		for range len(p.queue) {
-			o := p.queue[0]
-			p.queue = p.queue[1:]
-			o.queued = false
-			if len(o.waiters) > 0 && p.makeRoom(o, out) {
-				w := o.waiters[0]
-				o.waiters = o.waiters[1:]
-				p.total++
-				o.total++
-				out.dial = append(out.dial, w)
-				progress = true
-			}
-			p.enqueue(o)
+	if p.closed {
+		return
+	}
+	for i := 0; i < len(p.queue) && (p.total < p.opts.Max || p.idle > 0); {
+		o := p.queue[i]
+		if len(o.waiters) > 0 && !p.serveOne(o, out) {
+			i++
+			continue
+		}
+		p.queue = append(p.queue[:i], p.queue[i+1:]...)
+		o.queued = false
+		p.enqueue(o)
+	}
+}
+
+// serveOne gives the first waiter of o an idle connection that is shared, or a
+// new one. Idle connections make room when they fit nobody who waits.
+func (p *pool) serveOne(o *orgPool, out *outcome) bool {
+	w := o.waiters[0]
+	if p.opts.Shared {
+		if l := p.takeIdle(o, w); l != nil {
+			o.waiters = o.waiters[1:]
+			out.lend = append(out.lend, loan{l, w})
+			return true
 		}
 	}
+	if !p.makeRoom(o, out) {
+		return false
+	}
+	o.waiters = o.waiters[1:]
+	p.total++
+	p.making++
+	o.total++
+	out.dial = append(out.dial, w)
+	return true
 }
 
 // makeRoom reports whether org o may have one more server connection now.
 func (p *pool) makeRoom(o *orgPool, out *outcome) bool {
 	if o.total >= p.opts.MaxPerOrg {
-		if len(o.idle) == 0 {
+		if p.opts.Shared || len(o.idle) == 0 {
 			return false
 		}
 		p.drop(o, 0, out)
@@ -170,8 +236,8 @@ func (p *pool) makeRoom(o *orgPool, out *outcome) bool {
 	if p.total < p.opts.Max {
 		return true
 	}
-	if len(o.idle) > 0 {
-		p.drop(o, 0, out)
+	if own := p.idleOf(o); len(own.idle) > 0 {
+		p.drop(own, 0, out)
 		return true
 	}
 	victim := p.oldestIdle()
@@ -184,13 +250,18 @@ func (p *pool) makeRoom(o *orgPool, out *outcome) bool {
 
 // drop takes the i-th idle connection of o out of the pool, to be closed.
 func (p *pool) drop(o *orgPool, i int, out *outcome) {
-	l := o.removeIdle(i)
+	l := p.removeIdle(o, i)
 	p.total--
-	o.total--
+	if !p.opts.Shared {
+		o.total--
+	}
 	out.close = append(out.close, l)
 }
 
 func (p *pool) oldestIdle() *orgPool {
+	if p.idle == 0 {
+		return nil
+	}
 	var oldest *orgPool
 	for _, o := range p.orgs {
 		if len(o.idle) > 0 && (oldest == nil || o.idle[0].idleSince.Before(oldest.idle[0].idleSince)) {
@@ -200,30 +271,60 @@ func (p *pool) oldestIdle() *orgPool {
 	return oldest
 }
 
-// put takes a clean connection back. If somebody waits for one like it, that
-// is who gets it.
+// put takes a clean connection back, for those who wait or as an idle one. It
+// is called on the connection's loop.
 func (p *pool) put(l *serverLink, now time.Time) {
 	here := l.loop
 	p.mu.Lock()
 	var out outcome
-	o := p.org(l.sc.key.org)
-	switch w := o.matching(l); {
-	case p.closed || p.expired(l, now):
+	o := p.org(l.share)
+	switch {
+	case p.closed || p.expired(l, now) || p.yields(o, now):
 		p.release(o, &out)
 		out.close = append(out.close, l)
-	case w != nil:
-		p.mu.Unlock()
-		l.lend(w, here)
-		return
+	case p.opts.Shared:
+		o.total--
+		l.share = ""
+		p.idleAgain(&p.common, l, now)
+		p.serve(&out)
+		p.forget(o)
 	default:
-		l.state.set(linkIdle)
-		l.idleSince = now
-		o.idle = append(o.idle, l)
+		if w := o.matching(l); w != nil {
+			out.lend = append(out.lend, loan{l, w})
+			break
+		}
+		p.idleAgain(o, l, now)
 		p.serve(&out)
 	}
 	p.mu.Unlock()
-	p.carryOut(out)
+	p.carryOut(out, here)
 }
+
+func (p *pool) idleAgain(o *orgPool, l *serverLink, now time.Time) {
+	l.state.set(linkIdle)
+	l.idleSince = now
+	o.idle = append(o.idle, l)
+	p.idle++
+}
+
+// yields reports whether a connection of o is closed to make room for another
+// org that has waited long. Without that, orgs that always have somebody
+// waiting would keep all places among themselves. That it is long, not at once,
+// is because a login costs more than most transactions.
+func (p *pool) yields(o *orgPool, now time.Time) bool {
+	if p.opts.Shared || p.total < p.opts.Max || p.idle > 0 {
+		return false
+	}
+	for _, other := range p.queue {
+		if other != o && len(other.waiters) > 0 && other.total < p.opts.MaxPerOrg && now.Sub(other.waiters[0].since) > longWait {
+			return true
+		}
+	}
+	return false
+}
+
+// longWait is how long an org waits until others must give it a place.
+const longWait = 200 * time.Millisecond
 
 // matching takes the first waiter that can use l as it is.
 func (o *orgPool) matching(l *serverLink) *waiter {
@@ -261,7 +362,34 @@ func (p *pool) lost(org string) {
 	var out outcome
 	p.release(p.org(org), &out)
 	p.mu.Unlock()
-	p.carryOut(out)
+	p.carryOut(out, nil)
+}
+
+// made notes that a login has ended well.
+func (p *pool) made() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.making--
+}
+
+// failed gives up the place of a login for w that has failed. It returns those
+// who need not wait any longer: w, and if nothing is left that they could wait
+// for, because the server cannot be used, everybody.
+func (p *pool) failed(w *waiter, down bool) []*waiter {
+	p.mu.Lock()
+	p.making--
+	hopeless := []*waiter{w}
+	if down && p.total-p.making <= 1 {
+		for _, o := range p.queue {
+			hopeless = append(hopeless, o.waiters...)
+			o.waiters = nil
+		}
+	}
+	var out outcome
+	p.release(p.org(w.key.org), &out)
+	p.mu.Unlock()
+	p.carryOut(out, nil)
+	return hopeless
 }
 
 // removed takes an idle connection that broke out of the pool. It reports
@@ -269,34 +397,39 @@ func (p *pool) lost(org string) {
 func (p *pool) removed(l *serverLink) bool {
 	p.mu.Lock()
 	var out outcome
-	found := false
-	o := p.org(l.sc.key.org)
-	for i, x := range o.idle {
-		if x == l {
-			o.removeIdle(i)
-			p.release(o, &out)
-			found = true
-			break
-		}
+	o := &p.common
+	if !p.opts.Shared {
+		o = p.org(l.share)
+	}
+	i := slices.Index(o.idle, l)
+	if i >= 0 {
+		p.drop(o, i, &out)
+		out.close = nil // the caller closes it
+		p.serve(&out)
+	}
+	if !p.opts.Shared {
+		p.forget(o)
 	}
 	p.mu.Unlock()
-	p.carryOut(out)
-	return found
+	p.carryOut(out, nil)
+	return i >= 0
 }
 
-// withdraw takes a client that went away out of the queue.
-func (p *pool) withdraw(c *clientLink, org string) {
+// withdraw takes a request out of the queue, if it is still there.
+func (p *pool) withdraw(w *waiter) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	o := p.orgs[org]
+	o := p.orgs[w.key.org]
 	if o == nil {
 		return
 	}
-	for i, w := range o.waiters {
-		if w.client == c {
-			o.waiters = append(o.waiters[:i], o.waiters[i+1:]...)
-			break
-		}
+	if i := slices.Index(o.waiters, w); i >= 0 {
+		o.waiters = append(o.waiters[:i], o.waiters[i+1:]...)
+	}
+	if len(o.waiters) == 0 && o.queued {
+		i := slices.Index(p.queue, o)
+		p.queue = append(p.queue[:i], p.queue[i+1:]...)
+		o.queued = false
 	}
 	p.forget(o)
 }
@@ -305,20 +438,25 @@ func (p *pool) withdraw(c *clientLink, org string) {
 func (p *pool) sweep(now time.Time) {
 	p.mu.Lock()
 	var out outcome
+	p.sweepOf(&p.common, now, &out)
 	for _, o := range p.orgs {
-		for i := 0; i < len(o.idle); {
-			l := o.idle[i]
-			idle := p.opts.IdleTimeout > 0 && now.Sub(l.idleSince) > p.opts.IdleTimeout && len(o.idle) > p.opts.MinIdle
-			if idle || p.expired(l, now) {
-				p.drop(o, i, &out)
-				continue
-			}
-			i++
-		}
+		p.sweepOf(o, now, &out)
 		p.forget(o)
 	}
 	p.mu.Unlock()
-	p.carryOut(out)
+	p.carryOut(out, nil)
+}
+
+func (p *pool) sweepOf(o *orgPool, now time.Time, out *outcome) {
+	for i := 0; i < len(o.idle); {
+		l := o.idle[i]
+		idle := p.opts.IdleTimeout > 0 && now.Sub(l.idleSince) > p.opts.IdleTimeout && len(o.idle) > p.opts.MinIdle
+		if idle || p.expired(l, now) {
+			p.drop(o, i, out)
+			continue
+		}
+		i++
+	}
 }
 
 // shut closes all idle connections and lends no more.
@@ -326,13 +464,16 @@ func (p *pool) shut() {
 	p.mu.Lock()
 	var out outcome
 	p.closed = true
+	for len(p.common.idle) > 0 {
+		p.drop(&p.common, 0, &out)
+	}
 	for _, o := range p.orgs {
 		for len(o.idle) > 0 {
 			p.drop(o, 0, &out)
 		}
 	}
 	p.mu.Unlock()
-	p.carryOut(out)
+	p.carryOut(out, nil)
 }
 
 // poolStats is a reading for metrics.
@@ -341,15 +482,19 @@ type poolStats struct{ total, idle, waiting, orgs int }
 func (p *pool) stats() (s poolStats) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s.total, s.orgs = p.total, len(p.orgs)
+	s.total, s.idle, s.orgs = p.total, p.idle, len(p.orgs)
 	for _, o := range p.orgs {
-		s.idle += len(o.idle)
 		s.waiting += len(o.waiters)
 	}
 	return s
 }
 
-func (p *pool) carryOut(out outcome) {
+// carryOut does what was decided. here is the loop that the caller is on, nil
+// if it is on none or must not be called back at once.
+func (p *pool) carryOut(out outcome, here *loopState) {
+	for _, x := range out.lend {
+		x.link.lend(x.to, here)
+	}
 	for _, l := range out.close {
 		l.loop.Post(l.terminate)
 	}

@@ -12,7 +12,12 @@ import (
 type prepared struct {
 	inspection *policy.Inspection
 	parent     *traceParent
-	id         statementID // set for a named statement in transaction pooling
+	id         statementID // set for a named statement
+	begin      string      // the text of a statement that begins a transaction
+	// identity is set for a statement that changes the session's identity.
+	identity *identityStatement
+	// absent: in session pooling, it is not on the present server connection.
+	absent bool
 }
 
 // statements are the prepared statements and portals of a session. In session
@@ -44,18 +49,15 @@ func (s *Session) pooling() bool { return s.env.opts.Pool.Transaction }
 // keeps what spans say of it.
 func (s *Session) newPrepared(ins *policy.Inspection, text []byte, named bool) prepared {
 	p := prepared{inspection: ins}
+	if ins.Begins {
+		p.begin = string(text)
+	}
 	if s.env.tracing() {
 		p.parent = parentOf(text)
 	} else if named {
-		p.inspection = slim(ins)
+		p.inspection = ins.Slim()
 	}
 	return p
-}
-
-// slim returns what the session needs of an inspection once the statement is
-// prepared. The whole one holds the text, and a client may prepare many.
-func slim(ins *policy.Inspection) *policy.Inspection {
-	return &policy.Inspection{Effects: ins.Effects, OrgParams: ins.OrgParams, Kind: ins.Kind, Collection: ins.Collection}
 }
 
 // sendParse forwards a Parse that was inspected.
@@ -75,6 +77,7 @@ func (s *Session) sendParse(st *step, msg, name, text []byte, ins *policy.Inspec
 		s.named = make(map[string]*prepared)
 	}
 	p := s.newPrepared(ins, text, true)
+	p.id = s.identify(text, msg[5+len(name)+1+len(text)+1:])
 	if !s.pooling() {
 		s.named[string(name)] = &p
 		s.sc.unsynced = true
@@ -85,7 +88,6 @@ func (s *Session) sendParse(st *step, msg, name, text []byte, ins *policy.Inspec
 		s.refuseWith(st, msg, statementExists(name))
 		return
 	}
-	p.id = s.identify(text, msg[5+len(name)+1+len(text)+1:])
 	s.named[string(name)] = &p
 	s.prepare(st, p.id, owed{kind: owedParse, inspection: ins, change: &change{name: string(name), now: &p}})
 }
@@ -139,7 +141,9 @@ func (s *Session) forgetUnnamed() {
 
 // holdsUnnamed reports whether the client may come back to an unnamed
 // statement that is on its present server connection only.
-func (s *Session) holdsUnnamed() bool { return s.statement != nil && len(s.message) == 0 }
+func (s *Session) holdsUnnamed() bool {
+	return s.statement != nil && len(s.message) == 0 && s.statement.identity == nil
+}
 
 // serverSkips reports whether the server is known to discard messages until
 // the Sync.
@@ -208,17 +212,14 @@ func (s *Session) closeNamed(what byte, name []byte) {
 func (s *Session) execute(st *step, body []byte) owed {
 	o := owed{kind: owedExecute}
 	name, _, _ := bytes.Cut(body, []byte{0})
-	p := s.portal
-	if len(name) > 0 {
-		p = s.portals[string(name)]
-	}
+	p := s.portalOf(name)
 	if p == nil || p.inspection == nil {
+		s.noteBegin("")
 		return o
 	}
+	s.noteBegin(p.begin)
+	s.ending = s.ending || s.isLocal() && p.inspection.Ends
 	s.note(p.inspection)
-	if s.resetsLabel(p.inspection) {
-		s.relabel = true
-	}
 	o.inspection, o.start, o.parent = p.inspection, st.now.UnixNano(), p.parent
 	return o
 }

@@ -64,7 +64,10 @@ func (s *Session) refusalSpan(st *step, d *policy.Decision, ins *policy.Inspecti
 
 // txStatus is the transaction status as the server last reported it.
 func (s *Session) txStatus() byte {
-	if s.sc == nil {
+	switch {
+	case s.reopen != "":
+		return txOpen
+	case s.sc == nil:
 		return txIdle
 	}
 	return s.sc.tx

@@ -25,14 +25,20 @@ func (s *Session) failed(st *step, o *owed, code string) {
 
 // ready implements replies.
 func (s *Session) ready(st *step, o *owed) {
+	if o.kind == owedSync && !o.own {
+		s.ending = false
+	}
 	switch {
-	case o.own && o.kind != owedQuery: // the Sync behind a statement that was given its name
-		return
+	case o.own && o.kind == owedSync:
+		if s.wait == waitLabel && s.sealing {
+			s.sealing = false // the challenge has come
+			s.putLabel(st, false)
+		} else if s.wait == waitLabel {
+			s.attached(st)
+		}
+		return // else the Sync behind a statement that was given its name
 	case o.rows != nil:
 		s.stateKnown(o)
-		return
-	case o.own:
-		s.labelSet(st, o.failed)
 		return
 	case o.kind == owedQuery && !o.failed:
 		s.observe(st, o, "")
@@ -46,7 +52,7 @@ func (s *Session) ready(st *step, o *owed) {
 	if s.sc.tx == txFailed {
 		return // the reset is undone with the transaction, or never ran
 	}
-	s.setLabel(st, s.context.LabelSQL())
+	s.relabelNow(st)
 }
 
 // parameter implements replies.

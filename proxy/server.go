@@ -13,6 +13,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unique"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/prometheus/client_golang/prometheus"
@@ -27,11 +28,12 @@ import (
 
 // Options configure a Server. All fields are immutable once it is made.
 type Options struct {
-	Listen []string // "host:port" or "unix:/path"
-	TLS    TLSOptions
-	Server ServerOptions
-	Pool   PoolOptions
-	Limits Limits
+	Listen  []string // "host:port" or "unix:/path"
+	TLS     TLSOptions
+	Server  ServerOptions
+	Pool    PoolOptions
+	Limits  Limits
+	Signing SigningOptions
 
 	Verifier *auth.Verifier
 	Throttle *auth.Throttle
@@ -105,6 +107,7 @@ type Server struct {
 	workers chan struct{} // verifications and large parses at a time
 	dialers chan struct{}
 	dialing sync.WaitGroup
+	gate    loginGate
 
 	mu       sync.Mutex // guards what follows
 	clients  int
@@ -125,15 +128,19 @@ func New(o Options) (*Server, error) {
 		dialers: make(chan struct{}, max(1, o.Server.Dialers)),
 		drained: make(chan struct{}),
 	}
+	if o.Signing.TTL == 0 {
+		o.Signing.TTL = signatureTTL(o.Pool.MaxLifetime)
+	}
 	s.pool = newPool(o.Pool)
 	s.pool.dial = s.dial
 	s.metrics = newMetrics(s)
 	s.env = &environment{
 		opts: &o, log: o.Logger, metrics: s.metrics,
-		recent: &recentParams{keys: make(map[poolKey]map[string]string)},
+		recent: &recentParams{keys: make(map[unique.Handle[string]]map[string]string)},
 	}
-	for range loopCount(o.Loops) {
-		l, err := loop.New(loop.Options{Driver: o.Driver, Logger: o.Logger})
+	loops := loopCount(o.Loops)
+	for range loops {
+		l, err := loop.New(loop.Options{Driver: o.Driver, Logger: o.Logger, KeepProcessor: loops < runtime.GOMAXPROCS(0)})
 		if err != nil {
 			return nil, fmt.Errorf("make event loop: %w", err)
 		}

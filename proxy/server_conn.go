@@ -25,19 +25,23 @@ const (
 // session at a time, or to the pool, and is owned by one loop.
 type serverConn struct {
 	// Immutable after login.
-	key    poolKey
-	pid    uint32
-	secret []byte
-	cancel canceller
+	key     poolKey
+	pid     uint32
+	secret  []byte
+	cancel  canceller
+	backend string // what a signature is bound to; "" unless contexts are signed
 
 	// Owned by the loop.
-	params  map[string]string // ParameterStatus, in the server's spelling
-	label   string            // of the per-user settings it carries; "" none
-	state   clientSettings    // the client's settings that it carries
-	known   serverStatements  // what is prepared on it, in transaction pooling
-	owed    pipeline
-	tx      byte
-	copying copyState
+	params    map[string]string // ParameterStatus, in the server's spelling
+	org       string            // that it has last served; "" none since it was logged in or cleaned
+	label     string            // of the settings that it was given after login; "" none
+	signature signature         // that it carries
+	challenge int64             // of the sealed tenant context, that the next label answers; 0 none
+	state     clientSettings    // the client's settings that it carries
+	known     serverStatements  // what is prepared on it, in transaction pooling
+	owed      pipeline
+	tx        byte
+	copying   copyState
 	// syncInCopy: a Sync was sent while the server read the data of a COPY.
 	syncInCopy bool
 	frame      frame
@@ -64,6 +68,7 @@ type frame struct {
 }
 
 var (
+	errLabel      = errors.New("the tenant context could not be set")
 	errFrame      = errors.New("server sent a message with an invalid length")
 	errUnexpected = errors.New("server sent a message that is not owed")
 )

@@ -35,6 +35,7 @@ type serverLink struct {
 	sc   *serverConn
 
 	holder     *clientLink
+	share      string // the org in whose share of the pool it counts; "" while it is idle and shared. Guarded by the pool's mu while idle
 	state      linkStateVar
 	broken     bool // closed by the server while it was being lent
 	created    time.Time
@@ -127,7 +128,7 @@ func (l *serverLink) lend(w *waiter, here *loopState) {
 func (l *serverLink) hand(w *waiter) {
 	c := w.client
 	if l.broken {
-		l.srv.pool.lost(l.sc.key.org)
+		l.srv.pool.lost(l.share)
 		l.kill()
 	}
 	switch {
@@ -192,16 +193,26 @@ func (l *serverLink) cancelled() {
 // returns to the settings of the startup packet, so to the tenant's.
 func (l *serverLink) clean() {
 	l.state.set(linkCleaning)
-	l.sc.label, l.sc.state = "", clientSettings{}
+	l.sc.org, l.sc.label, l.sc.state, l.sc.signature = "", "", clientSettings{}, signature{}
 	l.sc.known.clear()
+	unsynced := l.sc.unsynced
 	l.sc.unsynced = false
 	var b []byte
+	if unsynced {
+		b = append(b, 'S', 0, 0, 0, 4)
+		l.sc.owed.push(owed{kind: owedSync, own: true})
+	}
 	if l.sc.tx != txIdle {
 		b = message(b, 'Q', "ROLLBACK")
 		l.sc.owed.push(owed{kind: owedQuery, own: true})
 	}
 	b = message(b, 'Q', "DISCARD ALL")
 	l.sc.owed.push(owed{kind: owedQuery, own: true})
+	if l.srv.opts.Signing.Sealed {
+		l.sc.challenge = 0
+		b = message(b, 'Q', challengeSQL)
+		l.sc.owed.push(owed{kind: owedQuery, own: true, challenge: true})
+	}
 	l.conn.Write(b)
 	l.timer = l.loop.NewTimer(func() {
 		if l.state.get() == linkCleaning {
@@ -232,7 +243,7 @@ func (l *serverLink) discard(why string) {
 			return
 		}
 	default:
-		defer l.srv.pool.lost(l.sc.key.org)
+		defer l.srv.pool.lost(l.share)
 	}
 	l.srv.log.Debug("server connection closed", "server_pid", l.sc.pid, "reason", why)
 	l.kill()

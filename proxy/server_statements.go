@@ -121,6 +121,7 @@ func (k *serverStatements) clear() {
 type change struct {
 	name        string
 	now, before *prepared
+	absent      bool // now is absent again
 
 	id               statementID
 	prepared, closed string
@@ -142,7 +143,7 @@ func (k *serverStatements) undo(c *change) {
 		if k.byID[c.id] == nil {
 			k.byID[c.id] = &serverStatement{name: c.closed, used: k.clock}
 		}
-	case c.name == "":
+	case c.name == "" && !c.absent:
 		k.unnamed = unnamedID{}
 	}
 }
@@ -150,6 +151,8 @@ func (k *serverStatements) undo(c *change) {
 // undo implements replies.
 func (s *Session) undo(c *change) {
 	switch {
+	case c.absent:
+		c.now.absent = true
 	case c == &unnamedParse:
 		s.statement, s.message = nil, s.message[:0]
 	case c.now != nil:
@@ -164,9 +167,17 @@ func (s *Session) undo(c *change) {
 }
 
 // ensure makes sure that the server connection has the statement p, and those
-// that p names. It returns the name of p there, "" if it is the client's.
-func (s *Session) ensure(st *step, p *prepared) string {
-	if p == nil || !s.pooling() {
+// that p names. It returns the name of p there, "" if it is the client's, name.
+func (s *Session) ensure(st *step, name string, p *prepared) string {
+	if p == nil {
+		return ""
+	}
+	if !s.pooling() {
+		if p.absent {
+			// The session has changed its server connection with its identity.
+			p.absent = false
+			s.parseAs(st, name, p.id.Value(), owed{kind: owedParse, hidden: true, change: &change{now: p, absent: true}})
+		}
 		return ""
 	}
 	s.materialise(st, p.inspection.Effects.Prepared, false)
@@ -218,7 +229,7 @@ func (s *Session) materialise(st *step, names []string, sync bool) {
 	sent := false
 	for _, name := range names {
 		p := s.named[name]
-		if p == nil || s.onServer[name] {
+		if p == nil || p.identity != nil || s.onServer[name] {
 			continue
 		}
 		if s.onServer == nil {
@@ -231,6 +242,9 @@ func (s *Session) materialise(st *step, names []string, sync bool) {
 		sent = true
 	}
 	if sent && sync {
+		if s.sc.owed.labels > 0 {
+			panic("proxy: a Sync of our own behind a label that is not confirmed")
+		}
 		st.toServer.add(append(st.toServer.grow(), 'S', 0, 0, 0, 4))
 		s.sc.owed.push(owed{kind: owedSync, own: true})
 		s.sc.unsynced = false

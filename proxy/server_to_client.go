@@ -31,6 +31,15 @@ func (sc *serverConn) message(st *step, b []byte, size int, r replies) (int, err
 				return 0, nil
 			}
 			err = o.rows.add(b[5:size])
+		} else if typ == 'D' && o != nil && o.challenge {
+			if size > maxChallengeRow {
+				return 0, fmt.Errorf("%w: type %q, %d bytes", errFrame, typ, size)
+			}
+			if len(b) < size {
+				return 0, nil
+			}
+			o.challenge = false
+			sc.challenge, err = challengeRow(b[5:size])
 		}
 	case 'S':
 		pass, err = sc.parameterStatus(st, b[5:size], r)
@@ -106,6 +115,9 @@ func (sc *serverConn) completion(st *step, typ byte, r replies) (pass bool, err 
 		}
 		return false, errUnexpected
 	}
+	if o.kind == owedLabel {
+		return false, sc.labelReply(o, typ)
+	}
 	var completes bool
 	switch typ {
 	case '1':
@@ -134,6 +146,26 @@ func (sc *serverConn) completion(st *step, typ byte, r replies) (pass bool, err 
 		r.executed(st, &done)
 	}
 	return pass, nil
+}
+
+// labelReply handles a part of the reply to a label.
+func (sc *serverConn) labelReply(o *owed, typ byte) error {
+	switch typ {
+	case '1', '2', '3', 'C':
+	default:
+		return errUnexpected
+	}
+	if typ != o.confirms {
+		return nil
+	}
+	if o.left--; o.left > 0 {
+		return nil
+	}
+	if o.challenge {
+		return fmt.Errorf("%w: no challenge", errLabel)
+	}
+	sc.owed.pop()
+	return nil
 }
 
 func (sc *serverConn) copyInResponse() (pass bool, err error) {
@@ -171,6 +203,11 @@ func (sc *serverConn) errorResponse(st *step, b []byte, r replies) (pass bool, e
 	o := sc.owed.front()
 	if o == nil {
 		return false, errUnexpected
+	}
+	if o.kind == owedLabel {
+		// Nothing of the client behind it is carried out, and nothing ever
+		// will be on this connection.
+		return false, fmt.Errorf("%w: SQLSTATE %s", errLabel, code)
 	}
 	if sc.copying == copyIn {
 		sc.copying = copyNone

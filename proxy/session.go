@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"encoding/binary"
 	"errors"
 	"log/slog"
 	"time"
@@ -33,13 +34,15 @@ func (p phase) String() string {
 type wait uint8
 
 const (
-	waitNone    wait = iota
-	waitServer       // a server connection
-	waitInspect      // the inspection of a large text
-	waitLabel        // an answer to Bulkhead's own Query: the tenant context, or what the session has on the server
-	waitReplies      // replies, because too many are owed
-	waitSettled      // the replies to all that was sent: what comes next depends on them
-	waitReset        // the reply to a RESET ALL or DISCARD ALL, after which the per-user settings are set again
+	waitNone      wait = iota
+	waitServer         // a server connection
+	waitInspect        // the inspection of a large text
+	waitConfirmed      // the server to confirm the label, behind which a Query or Sync was sent already
+	waitToken          // a verdict on a token that was sent in band
+	waitLabel          // an answer to Bulkhead's own messages: the tenant context, or what the session has on the server
+	waitReplies        // replies, because too many are owed
+	waitSettled        // the replies to all that was sent: what comes next depends on them
+	waitReset          // the reply to a RESET ALL or DISCARD ALL, after which the per-user settings are set again
 )
 
 // Session is the state machine of one client connection. It does no I/O and
@@ -53,7 +56,8 @@ type Session struct {
 
 	// What the startup packet and the token said.
 	startup  startupParams
-	identity *auth.Identity
+	identity *auth.Identity // in force
+	who      *identities    // nil until the client changes its identity in band
 	context  *tenant.Context
 	engine   *policy.Engine // of the database
 	key      poolKey
@@ -74,10 +78,25 @@ type Session struct {
 	skipping  bool               // a message was refused without a server connection: skip to Sync
 	statements
 	sessionState
-	relabel bool // the per-user settings may have been reset
+	relabel bool // the label may have been reset
+	sealing bool // a challenge was asked for, and the label follows when it has come
+	changing
 
 	sc     *serverConn
 	reason endReason
+}
+
+// changing is what a session needs to change its identity in band.
+type changing struct {
+	// begun is the text that began the present transaction, "" once anything
+	// else was sent in it. reopen is the same for a transaction that was begun
+	// for the client and must still be begun on the next server connection.
+	begun, reopen string
+	ran           bool // a statement was sent since the last Sync
+	// ending: the transaction of SET LOCAL ends with the present batch.
+	ending  bool
+	verdict *verdict     // answer to a verifyToken
+	held    *clientError // for the message at the front, once there is a server connection
 }
 
 // peer is the client's end of the connection, as records show it.
@@ -151,7 +170,10 @@ func (s *Session) consume(st *step, b []byte) int {
 			if s.wait != waitNone {
 				return used
 			}
-			n = s.clientMessage(st, b[used:])
+			begins := s.in.rest == 0
+			if n = s.clientMessage(st, b[used:]); n > 0 && begins {
+				s.holdBack(b[used])
+			}
 		case phaseDraining, phaseClosed:
 			return len(b)
 		default: // an event will come first
@@ -214,8 +236,11 @@ func (s *Session) serverBytes(st *step, b []byte) {
 		sc.doubtful(err.Error())
 		s.env.log.Error("server connection out of step", "session", s.id, "server_pid", sc.pid, "error", err)
 		e := &errServerProtocol
-		if errors.Is(err, errUnsafeParameter) {
+		switch {
+		case errors.Is(err, errUnsafeParameter):
 			e = &errUnsafeSetting
+		case errors.Is(err, errLabel):
+			e = &errTenantContext
 		}
 		s.end(st, endServerFault, e)
 		return
@@ -241,6 +266,12 @@ func (s *Session) afterReplies(st *step) {
 	}
 	if s.wait == waitSettled && (sc.owed.len() == 0 || sc.copying == copyIn) {
 		s.wait = waitNone
+	}
+	if s.wait == waitConfirmed && sc.owed.labels == 0 {
+		s.wait = waitNone
+	}
+	if s.wait == waitNone && s.endLocal(st) {
+		return
 	}
 	if s.wait == waitNone && s.phase == phaseRelay {
 		s.resume(st)
@@ -273,7 +304,32 @@ func (s *Session) tick(st *step) {
 		st.ask(cancelOwn{})
 		return
 	}
+	if s.phase == phaseRelay && s.wait == waitServer {
+		s.unserved(st, e)
+		return
+	}
 	s.end(st, why, e)
+}
+
+// unserved answers the message that waits for a server connection with an
+// error: none has come. The session goes on.
+func (s *Session) unserved(st *step, e *clientError) {
+	st.ask(stopWaiting{})
+	if s.reopen != "" {
+		s.end(st, endServerFault, e) // the client is in a transaction
+		return
+	}
+	s.wait, s.inspected = waitNone, nil
+	b := s.in.partial
+	size := int(binary.BigEndian.Uint32(b[1:])) + 1
+	failure := *e
+	failure.severity = severityError
+	s.in.partial = nil
+	s.refuseWith(st, b[:min(size, len(b))], failure)
+	if n := s.skip(b, size); n < len(b) {
+		s.in.partial = b[n:]
+	}
+	s.resume(st)
 }
 
 // nextDeadline returns when the session ends if nothing happens; with
@@ -305,7 +361,7 @@ func (s *Session) idleDeadline() (time.Time, *clientError, endReason) {
 		}
 		return since.Add(l.StatementTimeout + statementGrace), nil, endUnknown
 	}
-	if s.sc != nil && s.sc.owed.len() == 0 && s.sc.tx != txIdle {
+	if s.reopen != "" || s.sc != nil && s.sc.owed.len() == 0 && s.sc.tx != txIdle {
 		if l.IdleInTransaction > 0 {
 			return s.activity.Add(l.IdleInTransaction), &errIdleInTransaction, endIdle
 		}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unique"
 
 	"github.com/pgbulkhead/bulkhead/auth"
 	"github.com/pgbulkhead/bulkhead/blocklog"
@@ -59,7 +60,7 @@ func newTestEnvironment(t testing.TB) (*environment, string) {
 			Server:  ServerOptions{Database: "app"},
 			Engines: map[string]*policy.Engine{"app": engine},
 		},
-		log: slog.New(slog.DiscardHandler), metrics: newMetrics(nil), recent: &recentParams{keys: map[poolKey]map[string]string{}},
+		log: slog.New(slog.DiscardHandler), metrics: newMetrics(nil), recent: &recentParams{keys: map[unique.Handle[string]]map[string]string{}},
 	}, token
 }
 

@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"bytes"
 	"encoding/binary"
 	"slices"
 	"strings"
@@ -96,9 +95,24 @@ func (s *Session) note(ins *policy.Inspection) {
 	if e.Has(creating) || e.Has(ending) && (s.pin != 0 || s.state != (clientSettings{})) {
 		s.touched = true
 	}
+	if s.env.opts.Pool.Shared && e.Has(parser.EffectSeed|parser.EffectLoad) {
+		s.sc.doubtful("it has what DISCARD ALL does not take away")
+	}
 	if e.Has(parser.EffectUnknown) && s.sc != nil {
 		// Nobody has read what it did: what is left of it cannot be cleaned.
 		s.sc.doubtful("it ran code that the guard could not read")
+	}
+}
+
+// keepObserved: a statement goes to the server that a rule would refuse, so
+// that the session may have changed its tenant context, its role or more. The
+// next session must not find that: this one keeps the server connection, which
+// is cleaned when it ends. What is only read leaves nothing.
+func (s *Session) keepObserved(d *policy.Decision) {
+	switch d.Rule[:2] {
+	case "G5", "G8":
+	default:
+		s.pin |= pinOther
 	}
 }
 
@@ -254,28 +268,4 @@ func (s *Session) encode(settings []setting) clientSettings {
 		return clientSettings{}
 	}
 	return unique.Make(string(b))
-}
-
-// adoptSQL returns what brings a server connection that carries the settings
-// from, and maybe another user's, to those of the session.
-func (s *Session) adoptSQL(from clientSettings) string {
-	var b strings.Builder
-	if from != s.state && from != (clientSettings{}) {
-		b.WriteString("RESET ALL; ")
-	}
-	b.WriteString(s.context.LabelSQL())
-	if from == s.state || s.state == (clientSettings{}) {
-		return strings.TrimSuffix(b.String(), "; ")
-	}
-	if s.context.LabelSQL() != "" {
-		b.WriteString("; ")
-	}
-	separator := "SELECT "
-	for rest := []byte(s.state.Value()); len(rest) > 0; separator = ", " {
-		name, after, _ := bytes.Cut(rest, []byte{0})
-		var value []byte
-		value, rest, _ = bytes.Cut(after, []byte{0})
-		b.WriteString(separator + "pg_catalog.set_config(" + tenant.QuoteLiteral(string(name)) + ", " + tenant.QuoteLiteral(string(value)) + ", false)")
-	}
-	return b.String()
 }

@@ -37,6 +37,8 @@ type (
 	}
 	// borrowServer asks for a server connection; answered by serverBorrowed.
 	borrowServer struct{}
+	// stopWaiting takes borrowServer back.
+	stopWaiting struct{}
 	// returnServer gives the server connection back, with what the session
 	// left on it. returnClean is the same for one on which it left nothing.
 	// As a pointer each, they cost no memory as a request.
@@ -54,6 +56,7 @@ func (startTLS) isRequest()     {}
 func (verifyToken) isRequest()  {}
 func (inspectText) isRequest()  {}
 func (borrowServer) isRequest() {}
+func (stopWaiting) isRequest()  {}
 func (returnServer) isRequest() {}
 func (returnClean) isRequest()  {}
 func (cancelQuery) isRequest()  {}

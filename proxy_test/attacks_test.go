@@ -89,7 +89,7 @@ func several(sql string) bool { return strings.Contains(strings.TrimSuffix(sql, 
 func TestAttacks(t *testing.T) {
 	attacks := readAttacks(t)
 	for _, version := range versions(t) {
-		for _, mode := range []string{"session", "transaction"} {
+		for _, mode := range []string{"session", "transaction", "shared"} {
 			t.Run(fmt.Sprintf("PostgreSQL %d/%s", version, mode), func(t *testing.T) {
 				p := start(t, options{version: version, mode: mode})
 				before := p.fingerprintB(t)
@@ -211,7 +211,7 @@ func TestBenign(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, mode := range []string{"session", "transaction"} {
+	for _, mode := range []string{"session", "transaction", "shared"} {
 		t.Run(mode, func(t *testing.T) {
 			p := start(t, options{mode: mode})
 			direct, proxied := p.direct(t), p.connect(t, orgA)

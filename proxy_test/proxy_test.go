@@ -134,10 +134,12 @@ func (l *logBuffer) String() string {
 type options struct {
 	role    string // login role; "" is app
 	extra   string // YAML that is added to the configuration
-	mode    string // pool mode; "" is session
+	mode    string // pool mode; "" is session, "shared" is transaction with sharing: shared
 	pool    string // further keys of pool; "" is many server connections
+	issuer  string // further keys of the issuer, with a comma in front
 	sql     string // schema; "" is careless.sql
 	version int
+	standby bool // the proxy serves a hot standby of the database
 }
 
 // start makes a database and a proxy in front of it.
@@ -155,6 +157,14 @@ func start(t testing.TB, o options) *proxy {
 	if o.pool == "" {
 		o.pool = "max_server_connections: 100, max_per_org: 50"
 	}
+	if o.mode == "shared" {
+		o.mode, o.pool = "transaction", o.pool+", sharing: shared"
+	}
+	server := pg
+	if o.standby {
+		server = pg.NewStandby(t)
+		pg.CatchUp(t, server)
+	}
 	p.log = filepath.Join(p.dir, "blocked.jsonl")
 	secretFile := filepath.Join(p.dir, "secret")
 	if err := os.WriteFile(secretFile, []byte(secret), 0o600); err != nil {
@@ -166,12 +176,12 @@ server:
   allow_unsafe_login: true
 auth:
   issuers:
-    - {issuer: test, audience: bulkhead, algorithms: [HS256], secret_file: %s}
+    - {issuer: test, audience: bulkhead, algorithms: [HS256], secret_file: %s%s}
 blocked_log: {file: %s}
 admin: {listen: "127.0.0.1:0"}
 pool: {mode: %s, %s}
 log: {level: debug}
-%s`, pg.DSN(o.role, p.db), secretFile, p.log, o.mode, o.pool, o.extra)
+%s`, server.DSN(o.role, p.db), secretFile, o.issuer, p.log, o.mode, o.pool, o.extra)
 	file := filepath.Join(p.dir, "bulkhead.yaml")
 	if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {
 		t.Fatal(err)

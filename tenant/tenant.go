@@ -5,7 +5,8 @@
 // ([Context.Fixed]) go into the startup packet of the server connection, which
 // belongs to that context for life: RESET leads back to them. Those that differ
 // between users of one org ([Context.PerUser]) are set afterwards and again
-// whenever they may have been reset.
+// whenever they may have been reset. Where server connections are shared
+// between orgs ([Options.Shared]), all are of the second kind, the role too.
 package tenant
 
 import (
@@ -27,6 +28,14 @@ type Options struct {
 	Settings map[string]string
 	Role     string            // database role of every session; "" the login role
 	Roles    map[string]string // role claim -> database role; if set, any other claim is refused
+	// Shared: server connections serve many orgs, so nothing is fixed to them.
+	Shared bool
+	// Signed: the database believes the org and the claims only with a
+	// signature for the one server connection (signature.go).
+	Signed bool
+	// Sealed: the database believes them once they were proven by the answer
+	// to a challenge, so both are set after the login.
+	Sealed bool
 }
 
 // Claims are what a verified token says.
@@ -46,12 +55,13 @@ type Context struct {
 	// role. Sorted by name.
 	Fixed []Setting
 	// PerUser depends on the user as well, or is too large for a startup
-	// packet. Sorted by name.
+	// packet, or the server connection is shared between orgs; then it
+	// includes the setting role. Sorted by name.
 	PerUser []Setting
 	Key     string // equal for equal Fixed; a hash
 	Label   string // equal for equal PerUser; a hash, "" if there is none
 
-	sql string
+	sql []string
 }
 
 // maxStartupBytes is what Fixed may take of a startup packet, which the server
@@ -78,8 +88,16 @@ type Resolver struct {
 
 // NewResolver checks the options; its error tells all that is wrong.
 func NewResolver(o Options) (*Resolver, error) {
-	r := &Resolver{opts: o, names: slices.Sorted(maps.Keys(o.Settings))}
-	var errs []error
+	settings := maps.Clone(o.Settings)
+	if settings == nil {
+		settings = make(map[string]string)
+	}
+	if _, ok := settings[OrgSetting]; !ok {
+		settings[OrgSetting] = "${org}" // what policies that bulkhead harden writes read
+	}
+	r := &Resolver{opts: o, names: slices.Sorted(maps.Keys(settings))}
+	r.opts.Settings = settings
+	errs := signatureErrors(&r.opts)
 	for _, name := range r.names {
 		if !settingName.MatchString(name) {
 			errs = append(errs, fmt.Errorf("tenant.settings: %q is not the name of a custom setting: want lower-case words joined by dots, such as app.org_id", name))
@@ -104,7 +122,7 @@ func NewResolver(o Options) (*Resolver, error) {
 	if o.Role != "" && len(o.Roles) > 0 {
 		errs = append(errs, errors.New("tenant.role and tenant.roles cannot both be set"))
 	}
-	if len(o.Settings) == 0 && o.Role == "" && len(o.Roles) == 0 {
+	if len(o.Settings) == 0 && o.Role == "" && len(o.Roles) == 0 && !o.Signed && !o.Sealed {
 		errs = append(errs, errors.New("tenant: neither settings nor roles: nothing would tell PostgreSQL the tenant"))
 	}
 	return r, errors.Join(errs...)
@@ -112,7 +130,12 @@ func NewResolver(o Options) (*Resolver, error) {
 
 // Names returns the settings that carry the context, sorted: no client may
 // change them.
-func (r *Resolver) Names() []string { return slices.Clone(r.names) }
+func (r *Resolver) Names() []string {
+	if r.opts.Signed {
+		return append(slices.Clone(r.names), SignatureSetting)
+	}
+	return slices.Clone(r.names)
+}
 
 // Resolve returns the context of an identity. Its errors are of type [*Error].
 func (r *Resolver) Resolve(c Claims) (*Context, error) {
@@ -134,22 +157,49 @@ func (r *Resolver) Resolve(c Claims) (*Context, error) {
 			return nil, &Error{"a claim holds a NUL"}
 		}
 		size := len(s.Name) + len(s.Value)
-		if perUser(template) || fixed+size > maxStartupBytes {
+		proven := r.opts.Sealed && (name == OrgSetting || name == ClaimsSetting)
+		if r.opts.Shared || proven || perUser(template) || fixed+size > maxStartupBytes {
 			ctx.PerUser = append(ctx.PerUser, s)
 			continue
 		}
 		fixed += size
 		ctx.Fixed = append(ctx.Fixed, s)
 	}
-	if ctx.Role != "" {
+	r.complete(ctx)
+	return ctx, nil
+}
+
+// Nobody returns the context of a session whose token names no org: it has no
+// settings and the login role, which may read nothing.
+func (r *Resolver) Nobody() *Context {
+	ctx := &Context{}
+	r.complete(ctx)
+	return ctx
+}
+
+// complete adds the role and what follows from the settings.
+func (r *Resolver) complete(ctx *Context) {
+	switch {
+	case r.opts.Shared && ctx.Role == "":
+		ctx.PerUser = append(ctx.PerUser, Setting{"role", "none"}) // the login role
+	case r.opts.Shared:
+		ctx.PerUser = append(ctx.PerUser, Setting{"role", ctx.Role})
+	case ctx.Role != "":
 		ctx.Fixed = append(ctx.Fixed, Setting{"role", ctx.Role})
 	}
-	ctx.Key = hash(append(ctx.Fixed, Setting{"", c.Org}))
+	if r.opts.Signed {
+		// Its value is made for each server connection.
+		ctx.PerUser = append(ctx.PerUser, Setting{SignatureSetting, ""})
+	}
+	if r.opts.Shared {
+		ctx.Key = "shared"
+	} else {
+		ctx.Key = hash(append(ctx.Fixed, Setting{"", ctx.Org}))
+	}
 	if len(ctx.PerUser) > 0 {
-		ctx.Label = hash(ctx.PerUser)
+		ctx.Label = hash(append(ctx.PerUser, Setting{"", ctx.Org}))
 		ctx.sql = setSQL(ctx.PerUser)
 	}
-	return ctx, nil
 }
 
 func perUser(template string) bool {
@@ -164,22 +214,23 @@ func hash(settings []Setting) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// LabelSQL returns SET statements for PerUser, "" if there are none. They are
-// utility statements: no search_path can lead them astray.
-func (c *Context) LabelSQL() string { return c.sql }
+// LabelSQL returns a SET statement for each of PerUser, save the signature. They are utility
+// statements: no search_path can lead them astray.
+func (c *Context) LabelSQL() []string { return c.sql }
 
-func setSQL(settings []Setting) string {
-	var b strings.Builder
-	for i, s := range settings {
-		if i > 0 {
-			b.WriteString("; ")
+// SetSQL returns a SET statement.
+func SetSQL(s Setting) string {
+	return "SET SESSION " + quoteName(s.Name) + " = " + QuoteLiteral(s.Value)
+}
+
+func setSQL(settings []Setting) []string {
+	var out []string
+	for _, s := range settings {
+		if s.Name != SignatureSetting {
+			out = append(out, SetSQL(s))
 		}
-		b.WriteString("SET SESSION ")
-		b.WriteString(quoteName(s.Name))
-		b.WriteString(" = ")
-		b.WriteString(QuoteLiteral(s.Value))
 	}
-	return b.String()
+	return out
 }
 
 // quoteName quotes each part of a dotted name.

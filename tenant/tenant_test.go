@@ -34,7 +34,7 @@ func TestResolver_Layers(t *testing.T) {
 	a := resolve(t, defaults, Claims{Org: "o", Subject: "u1", JSON: []byte(`{"sub":"u1"}`)})
 	b := resolve(t, defaults, Claims{Org: "o", Subject: "u2", JSON: []byte(`{"sub":"u2"}`)})
 	other := resolve(t, defaults, Claims{Org: "p", Subject: "u1", JSON: []byte(`{"sub":"u1"}`)})
-	if got, want := fmt.Sprint(a.Fixed, a.PerUser), "[{app.org_id o}] [{request.jwt.claims {\"sub\":\"u1\"}}]"; got != want {
+	if got, want := fmt.Sprint(a.Fixed, a.PerUser), "[{app.org_id o} {bulkhead.org_id o}] [{request.jwt.claims {\"sub\":\"u1\"}}]"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 	if a.Key != b.Key || a.Label == b.Label {
@@ -49,11 +49,17 @@ func TestResolver_Layers(t *testing.T) {
 		t.Errorf("role: %v", got.Fixed)
 	}
 	big := Options{Settings: map[string]string{"a.a": strings.Repeat("x", 5000), "b.b": strings.Repeat("y", 5000)}}
-	if got := resolve(t, big, Claims{Org: "o"}); len(got.Fixed) != 1 || len(got.PerUser) != 1 {
+	if got := resolve(t, big, Claims{Org: "o"}); len(got.Fixed) != 2 || len(got.PerUser) != 1 {
 		t.Errorf("too large for a startup packet: %d fixed, %d per user", len(got.Fixed), len(got.PerUser))
 	}
+	signed := defaults
+	signed.Signed = true
+	got := resolve(t, signed, Claims{Org: "o"})
+	if last := got.PerUser[len(got.PerUser)-1]; last != (Setting{SignatureSetting, ""}) || got.Label == "" || len(got.LabelSQL()) != 1 {
+		t.Errorf("signed: %v, SQL %q; want a place for the signature and no statement that sets it", got.PerUser, got.LabelSQL())
+	}
 	none := resolve(t, Options{Settings: map[string]string{"app.org_id": "${org}"}}, Claims{Org: "o"})
-	if none.Label != "" || none.LabelSQL() != "" {
+	if none.Label != "" || none.LabelSQL() != nil {
 		t.Errorf("nothing per user: label %q, SQL %q", none.Label, none.LabelSQL())
 	}
 }
@@ -112,7 +118,7 @@ func FuzzContext_LabelSQL(f *testing.F) {
 		if strings.ToValidUTF8(value, "") != value {
 			return // JSON is UTF-8; the verifier sees to that
 		}
-		if _, err := conn.PgConn().Exec(t.Context(), ctx.LabelSQL()).ReadAll(); err != nil {
+		if _, err := conn.PgConn().Exec(t.Context(), strings.Join(ctx.LabelSQL(), "; ")).ReadAll(); err != nil {
 			t.Fatalf("%q: %v", ctx.LabelSQL(), err)
 		}
 		var got, org string

@@ -43,6 +43,21 @@ func newCatalogs(cfg *config.Config, server proxy.ServerOptions, log *slog.Logge
 func (c *catalogs) load(ctx context.Context, database string) (*catalog.Snapshot, error) {
 	ctx, stop := context.WithTimeout(ctx, catalogTimeout)
 	defer stop()
+	conn, err := c.connect(ctx, database)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	o := catalog.Options{TenantColumns: c.cfg.Tenant.Columns, Role: c.cfg.Tenant.Role}
+	for _, role := range c.cfg.Tenant.Roles {
+		o.Roles = append(o.Roles, role)
+	}
+	slices.Sort(o.Roles)
+	return catalog.Load(ctx, conn, o)
+}
+
+// connect logs in to a database as the login role.
+func (c *catalogs) connect(ctx context.Context, database string) (*pgx.Conn, error) {
 	dsn, err := serverDSN(c.cfg)
 	if err != nil {
 		return nil, err
@@ -62,13 +77,7 @@ func (c *catalogs) load(ctx context.Context, database string) (*catalog.Snapshot
 	if err != nil {
 		return nil, fmt.Errorf("log in to the server: %w", err)
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
-	o := catalog.Options{TenantColumns: c.cfg.Tenant.Columns, Role: c.cfg.Tenant.Role}
-	for _, role := range c.cfg.Tenant.Roles {
-		o.Roles = append(o.Roles, role)
-	}
-	slices.Sort(o.Roles)
-	return catalog.Load(ctx, conn, o)
+	return conn, nil
 }
 
 // judge refuses a login role from which row security can be escaped, unless

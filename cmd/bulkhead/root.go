@@ -34,6 +34,10 @@ Exit codes: 0 fine, 1 findings or refusal, 2 usage or configuration error,
 		newBlockedCommand(),
 		newAuditCommand(),
 		newTokenCommand(),
+		newKeyCommand(),
+		newContextCommand(),
+		newHardenCommand(),
+		newVerifyCommand(),
 		newVersionCommand(),
 	)
 	return root

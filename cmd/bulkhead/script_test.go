@@ -25,7 +25,8 @@ func TestMain(m *testing.M) {
 // command that must end with exit code N, and `samplelog FILE`, which writes
 // a blocked-query log, and `databasefrom NAME FILE`, which makes a database with the
 // SQL of a file on a server that all scripts share, and sets DSN and APP_DSN to
-// connect as its superuser and as role NAME_app.
+// connect as its superuser and as role NAME_app. Further ones are in
+// script_schema_test.go.
 func TestScripts(t *testing.T) {
 	t.Cleanup(pgtest.StopShared)
 	testscript.Run(t, testscript.Params{
@@ -37,7 +38,11 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"status":       scriptStatus,
 			"samplelog":    scriptSampleLog,
+			"signeddb":     scriptSignedDB,
+			"become":       scriptBecome,
 			"databasefrom": func(ts *testscript.TestScript, neg bool, args []string) { scriptDatabaseFrom(t, ts, neg, args) },
+			"schema":       func(ts *testscript.TestScript, neg bool, args []string) { scriptSchema(t, ts, neg, args) },
+			"sql":          scriptSQL,
 		},
 	})
 }

@@ -61,6 +61,7 @@ type service struct {
 	telemetry *telemetry.Telemetry
 	verifier  *auth.Verifier
 	blocked   *blocklog.Writer
+	signing   *tenant.KeyFile // nil: the tenant context is not signed
 	catalogs  *catalogs
 	proxy     *proxy.Server
 }
@@ -106,6 +107,9 @@ func (s *service) build(ctx context.Context) error {
 	if err := s.catalogs.judge(ctx); err != nil {
 		return err
 	}
+	if err := s.openSigningKey(ctx); err != nil {
+		return err
+	}
 	engines, err := s.catalogs.engines(ctx, resolver.Names())
 	if err != nil {
 		return err
@@ -119,6 +123,9 @@ func (s *service) build(ctx context.Context) error {
 	o.Server, o.Engines, o.Resolver, o.Verifier, o.BlockedLog = server, engines, resolver, s.verifier, s.blocked
 	if err := s.addTLS(&o); err != nil {
 		return &exitError{code: exitUsage, err: err}
+	}
+	if s.signing != nil {
+		o.Signing.Key, o.Signing.Sealed = s.signing.Key, s.cfg.Tenant.ContextMode() == config.ContextSealed
 	}
 	if s.cfg.Auth.TokenFile != "" {
 		if o.TokenSource, err = auth.NewTokenSource(string(s.cfg.Auth.TokenFile), int(s.cfg.Auth.MaxTokenBytes)); err != nil {
@@ -158,6 +165,9 @@ func (s *service) run(ctx context.Context) error {
 	g.Go(s.proxy.Run)
 	g.Go(func() error { s.verifier.Run(serving); return nil })
 	g.Go(func() error { s.catalogs.watch(serving); return nil })
+	if s.signing != nil {
+		g.Go(func() error { s.signing.Watch(serving); return nil })
+	}
 	if s.cfg.Admin.Listen != "" {
 		g.Go(func() error { return console.Serve(serving, s.consoleOptions()) })
 	}
@@ -233,12 +243,25 @@ func (s *service) addTLS(o *proxy.Options) error {
 	return err
 }
 
+// openSigningKey reads the key of the signed tenant context, if there is one,
+// and proves that the database accepts what it signs.
+func (s *service) openSigningKey(ctx context.Context) (err error) {
+	if s.cfg.Tenant.SigningKeyFile == "" {
+		return nil
+	}
+	if s.signing, err = tenant.OpenKeyFile(string(s.cfg.Tenant.SigningKeyFile), s.log); err != nil {
+		return &exitError{code: exitUsage, err: err}
+	}
+	return s.catalogs.judgeContext(ctx, s.signing.Key())
+}
+
 func proxyOptions(c *config.Config, log *slog.Logger) proxy.Options {
 	return proxy.Options{
 		Listen: c.Listen,
 		Loops:  c.Loops,
 		Pool: proxy.PoolOptions{
 			Transaction: c.Pool.Mode == config.PoolTransaction,
+			Shared:      c.Pool.Sharing == config.SharingShared,
 			Max:         c.Pool.MaxServerConnections,
 			MaxPerOrg:   c.Pool.MaxPerOrg,
 			MinIdle:     c.Pool.MinIdle,
@@ -281,6 +304,7 @@ func authOptions(c *config.Config, log *slog.Logger) auth.Options {
 		o.Issuers = append(o.Issuers, auth.Issuer{
 			Issuer: is.Issuer, Audience: is.Audience, Algorithms: algorithms,
 			JWKSURL: is.JWKSURL, JWKSFile: string(is.JWKSFile), SecretFile: string(is.SecretFile), PublicKeyFile: string(is.PublicKeyFile),
+			AllowServiceTokens: is.AllowServiceTokens, AllowOrgLists: is.AllowOrgLists, AllowAllOrgs: is.AllowAllOrgs,
 			OrgClaim: is.Claims.Org, SubjectClaim: is.Claims.Subject, RoleClaim: is.Claims.Role,
 		})
 	}
@@ -290,6 +314,7 @@ func authOptions(c *config.Config, log *slog.Logger) auth.Options {
 func tenantOptions(c *config.Config) tenant.Options {
 	return tenant.Options{
 		OrgType: string(c.Tenant.OrgType), Settings: c.Tenant.Settings, Role: c.Tenant.Role, Roles: c.Tenant.Roles,
+		Shared: c.Pool.Sharing == config.SharingShared, Signed: c.Tenant.ContextMode() == config.ContextSigned, Sealed: c.Tenant.ContextMode() == config.ContextSealed,
 	}
 }
 

@@ -76,6 +76,10 @@ type Issuer struct {
 	SecretFile    Path        `yaml:"secret_file"`     // at least 32 bytes, for HS256 alone
 	PublicKeyFile Path        `yaml:"public_key_file"` // PEM or JWK
 	Claims        Claims      `yaml:"claims"`
+	// What the org claim may be besides one org.
+	AllowServiceTokens bool `yaml:"allow_service_tokens"` // missing
+	AllowOrgLists      bool `yaml:"allow_org_lists"`      // a list, of which the client picks
+	AllowAllOrgs       bool `yaml:"allow_all_orgs"`       // "*": the client picks any
 }
 
 // Claims are dotted paths into a token.
@@ -92,6 +96,7 @@ type Tenant struct {
 	Role           string            `yaml:"role"`
 	Roles          map[string]string `yaml:"roles"` // role claim -> database role
 	Columns        []string          `yaml:"columns"`
+	Context        ContextMode       `yaml:"context"` // how the database knows the tenant
 	SigningKeyFile Path              `yaml:"signing_key_file"`
 }
 

@@ -20,9 +20,11 @@ func Default() *Config {
 			OrgType: OrgUUID,
 			Settings: map[string]string{
 				"app.org_id":         "${org}",
+				"bulkhead.org_id":    "${org}",
 				"request.jwt.claims": "${claims}",
 			},
 			Roles:   map[string]string{},
+			Context: ContextAuto,
 			Columns: []string{"org_id", "tenant_id"},
 		},
 		Pool: Pool{

@@ -143,7 +143,16 @@ func TestParse_Problems(t *testing.T) {
 			"ranges", minimal + "pool: {max_per_org: 0, min_idle: 41, queue_timeout: -1s}\nlimits: {auth_timeout: 0, max_statement_bytes: 2GB}\n", nil,
 			[]string{"max_per_org: 0 is too small", "min_idle: 41 is more than", "queue_timeout: -1s is negative", "max_statement_bytes: 2147483648 bytes", "auth_timeout: must be more than 0"},
 		},
-		{"unsupported", minimal + "pool: {sharing: shared}\ntenant: {signing_key_file: k}\n", nil, []string{"pool.sharing: shared is not supported", "signed tenant context is not supported"}},
+		{"unsupported", minimal, []string{"BULKHEAD_SERVER_DATABASES=*"}, []string{`server.databases: "*" is not supported`}},
+		{"plain with a key", minimal + "tenant: {context: plain, signing_key_file: k}\n", nil, []string{"tenant.signing_key_file: tenant.context is plain: nothing would be signed"}},
+		{"signed without a key", minimal + "tenant: {context: signed}\n", nil, []string{"tenant.signing_key_file: is missing: tenant.context is signed; name the file that bulkhead key new makes"}},
+		{"sealed without a key", minimal + "tenant: {context: sealed}\n", nil, []string{"is missing: tenant.context is sealed"}},
+		{"signed and shared", minimal + "tenant: {signing_key_file: k}\npool: {sharing: shared}\n", nil, []string{"pool.sharing: shared and a signed tenant context"}},
+		{"unknown context", minimal + "tenant: {context: sign, signing_key_file: k}\n", nil, []string{`tenant.context: unknown value "sign"; did you mean signed?`}},
+		{
+			"settings of the context", minimal + "tenant: {signing_key_file: k, settings: {bulkhead.org_id: '${subject}', bulkhead.signature: x}}\n", nil,
+			[]string{"tenant.settings.bulkhead.signature: is made by the proxy", "tenant.settings.bulkhead.org_id: is signed"},
+		},
 		{"environment", minimal, []string{"BULKHEAD_POOL_MODE=sesion", "BULKHEAD_POLICY_MOED=observe", "BULKHEAD_LIMITS_AUTH_TIMEOUT=5"}, []string{
 			`BULKHEAD_POOL_MODE: pool.mode: unknown value "sesion"; did you mean session?`, "BULKHEAD_LIMITS_AUTH_TIMEOUT: ",
 			"BULKHEAD_POLICY_MOED: no key of the configuration has this variable; did you mean BULKHEAD_POLICY_MODE?",

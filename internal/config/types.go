@@ -93,6 +93,33 @@ func (OrgType) choices() []string {
 	return []string{string(OrgUUID), string(OrgInteger), string(OrgText)}
 }
 
+// ContextMode says how the database knows the tenant of a session.
+type ContextMode string
+
+// The modes of the tenant context. ContextAuto stands for signed with a
+// signing key and for plain without.
+const (
+	ContextAuto   ContextMode = "auto"
+	ContextPlain  ContextMode = "plain"
+	ContextSigned ContextMode = "signed"
+	ContextSealed ContextMode = "sealed"
+)
+
+func (ContextMode) choices() []string {
+	return []string{string(ContextAuto), string(ContextPlain), string(ContextSigned), string(ContextSealed)}
+}
+
+// ContextMode returns the mode in force.
+func (t *Tenant) ContextMode() ContextMode {
+	switch {
+	case t.Context != ContextAuto:
+		return t.Context
+	case t.SigningKeyFile != "":
+		return ContextSigned
+	}
+	return ContextPlain
+}
+
 // PoolMode says for how long a client keeps a server connection.
 type PoolMode string
 

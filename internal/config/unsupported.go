@@ -17,18 +17,6 @@ type Unsupported struct {
 func UnsupportedValues() []Unsupported {
 	return []Unsupported{
 		{
-			Key:  "pool.sharing",
-			Used: func(c *Config) bool { return c.Pool.Sharing == SharingShared },
-			What: "shared is not supported by this version",
-			Todo: "write dedicated",
-		},
-		{
-			Key:  "tenant.signing_key_file",
-			Used: func(c *Config) bool { return c.Tenant.SigningKeyFile != "" },
-			What: "the signed tenant context is not supported by this version",
-			Todo: "remove it",
-		},
-		{
 			Key:  "server.databases",
 			Used: func(c *Config) bool { return slices.Contains(c.Server.Databases, "*") },
 			What: `"*" is not supported by this version: the guard reads the catalogue of each database that it serves`,

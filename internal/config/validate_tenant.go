@@ -43,6 +43,28 @@ func (v *validator) tenant() {
 		v.roleName(key, t.Roles[claim])
 	}
 	v.noEmpty("tenant.columns", t.Columns)
+	v.context()
+}
+
+// context checks the keys of the signed tenant context.
+func (v *validator) context() {
+	t, mode := &v.c.Tenant, v.c.Tenant.ContextMode()
+	switch {
+	case mode == ContextPlain && t.SigningKeyFile != "":
+		v.problem("tenant.signing_key_file", "tenant.context is plain: nothing would be signed", "remove one of the two")
+	case mode != ContextPlain && t.SigningKeyFile == "":
+		v.problem("tenant.signing_key_file", "is missing: tenant.context is "+string(mode), "name the file that bulkhead key new makes")
+	}
+	if mode == ContextSigned && v.c.Pool.Sharing == SharingShared {
+		v.problem("pool.sharing", "shared and a signed tenant context: a signature that was once valid on a server connection would count again "+
+			"when it serves another org", "write dedicated, or tenant.context: sealed")
+	}
+	if _, ok := t.Settings["bulkhead.signature"]; ok {
+		v.problem("tenant.settings.bulkhead.signature", "is made by the proxy", "remove it")
+	}
+	if template, ok := t.Settings["bulkhead.org_id"]; ok && mode != ContextPlain && template != "${org}" {
+		v.problem("tenant.settings.bulkhead.org_id", "is signed, and is the org as the token gives it", "write ${org}, or remove it")
+	}
 }
 
 func (v *validator) tenantSetting(key, name, template string) {

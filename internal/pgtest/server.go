@@ -105,7 +105,10 @@ func credential() (*syscall.Credential, error) {
 }
 
 func (s *Server) command(ctx context.Context, name string, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, filepath.Join(s.Bin.Dir, name), args...)
+	if !filepath.IsAbs(name) {
+		name = filepath.Join(s.Bin.Dir, name)
+	}
+	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir = s.dir
 	cmd.SysProcAttr = processAttributes(s.cred)
 	// The environment of the caller must not change the server.
@@ -130,7 +133,7 @@ func (s *Server) prepare(ctx context.Context) error {
 	if method == "" {
 		method = "trust"
 	}
-	hba := "local all all trust\n" +
+	hba := "local all all trust\nlocal replication all trust\n" +
 		"host all all all " + method + "\n"
 	if err := s.write("pg_hba.conf", []byte(hba), 0o600); err != nil {
 		return err
@@ -144,9 +147,11 @@ func (s *Server) prepare(ctx context.Context) error {
 			return err
 		}
 	}
+	encryption := "scram-sha-256" // not the default of PostgreSQL 13
 	if s.opts.Auth == "md5" {
-		conf.WriteString("password_encryption = md5\n")
+		encryption = "md5"
 	}
+	conf.WriteString("password_encryption = '" + encryption + "'\n")
 	for name, value := range s.opts.Settings {
 		fmt.Fprintf(&conf, "%s = '%s'\n", name, strings.ReplaceAll(value, "'", "''"))
 	}

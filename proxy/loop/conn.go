@@ -27,8 +27,8 @@ type Conn struct {
 	loop *Loop
 	sock socket
 	h    Handler
-	out  []byte // accepted by Write, not taken by the socket
-	held []byte // decrypted while reading is paused
+	out  pending // accepted by Write, not taken by the socket
+	held []byte  // decrypted while reading is paused
 	tls  *tlsLayer
 	// peerClosed is why no more can be read; told once reading goes on.
 	peerClosed error
@@ -66,7 +66,7 @@ func (c *Conn) RemoteAddr() net.Addr { return c.sock.remoteAddr() }
 func (c *Conn) LocalAddr() net.Addr { return c.sock.localAddr() }
 
 // Pending returns how many bytes wait for the socket.
-func (c *Conn) Pending() int { return len(c.out) }
+func (c *Conn) Pending() int { return c.out.len() }
 
 // Write sends b, in order with what was written before. It never blocks: what
 // the socket does not take is copied and sent when it does. Errors come to
@@ -90,9 +90,9 @@ func (c *Conn) WriteV(bs [][]byte) {
 	case c.closed || c.closing || len(bs) == 0:
 	case c.tls != nil:
 		c.send(c.tls.seal(bs...))
-	case len(c.out) > 0:
+	case c.out.len() > 0:
 		for _, b := range bs {
-			c.out = append(c.out, b...)
+			c.out.add(c.loop, b)
 		}
 	default:
 		n, err := c.sock.writev(bs)
@@ -103,7 +103,9 @@ func (c *Conn) WriteV(bs [][]byte) {
 		for _, b := range bs {
 			k := min(n, len(b))
 			n -= k
-			c.out = append(c.out, b[k:]...)
+			if k < len(b) {
+				c.out.add(c.loop, b[k:])
+			}
 		}
 		c.wantWrite()
 	}
@@ -111,8 +113,8 @@ func (c *Conn) WriteV(bs [][]byte) {
 
 // send sends raw bytes.
 func (c *Conn) send(b []byte) {
-	if len(c.out) > 0 {
-		c.out = append(c.out, b...)
+	if c.out.len() > 0 {
+		c.out.add(c.loop, b)
 		return
 	}
 	n, err := c.sock.write(b)
@@ -121,13 +123,13 @@ func (c *Conn) send(b []byte) {
 		return
 	}
 	if n < len(b) {
-		c.out = append(c.out, b[n:]...)
+		c.out.add(c.loop, b[n:])
 		c.wantWrite()
 	}
 }
 
 func (c *Conn) wantWrite() {
-	if want := len(c.out) > 0; want != c.writing {
+	if want := c.out.len() > 0; want != c.writing {
 		c.writing = want
 		c.interest()
 	}
@@ -137,19 +139,18 @@ func (c *Conn) interest() { c.sock.interest(!c.paused && c.peerClosed == nil, c.
 
 // writable is called by the driver when the socket takes more.
 func (c *Conn) writable() {
-	if c.closed || len(c.out) == 0 {
+	if c.closed || c.out.len() == 0 {
 		return
 	}
-	n, err := c.sock.write(c.out)
+	n, err := c.sock.write(c.out.rest())
 	if err != nil {
 		c.fail(err)
 		return
 	}
-	if n < len(c.out) {
-		c.out = c.out[:copy(c.out, c.out[n:])]
+	c.out.took(c.loop, n)
+	if c.out.len() > 0 {
 		return
 	}
-	c.out = nil // what grew large must not stay
 	c.wantWrite()
 	if c.closing {
 		c.Close()
@@ -260,7 +261,7 @@ func (c *Conn) CloseWhenDrained() {
 	if c.closed {
 		return
 	}
-	if len(c.out) == 0 {
+	if c.out.len() == 0 {
 		c.Close()
 		return
 	}
@@ -280,11 +281,12 @@ func (c *Conn) Close() {
 	if c.tls != nil {
 		c.tls.queue.end()
 	}
-	if len(c.out) == 0 {
+	if c.out.len() == 0 {
 		c.sock.shutdown()
 	}
 	c.sock.close()
-	c.out, c.held = nil, nil
+	c.out.drop(c.loop)
+	c.held = nil
 }
 
 // MoveTo gives the connection to another loop; done runs there. Until then

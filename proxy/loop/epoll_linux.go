@@ -37,6 +37,7 @@ type epoll struct {
 	sources []source
 	scratch []byte
 	iovecs  []unix.Iovec
+	keeps   bool // Options.KeepProcessor
 }
 
 // source is what an epoll event is about.
@@ -61,7 +62,7 @@ func newEpoll(o Options) (*epoll, error) {
 		return nil, fmt.Errorf("eventfd: %w", err)
 	}
 	logger := o.Logger
-	p := &epoll{fd: fd, event: event, log: logger, buf: make([]byte, o.ReadBuffer), events: make([]unix.EpollEvent, maxEvents)}
+	p := &epoll{fd: fd, event: event, log: logger, buf: make([]byte, o.ReadBuffer), keeps: o.KeepProcessor, events: make([]unix.EpollEvent, maxEvents)}
 	if err := p.control(unix.EPOLL_CTL_ADD, event, unix.EPOLLIN); err != nil {
 		p.close()
 		return nil, err
@@ -105,10 +106,8 @@ func (p *epoll) run(l *Loop) error {
 			return nil
 		}
 		n, err := p.wait(0)
-		if n == 0 && err == nil {
-			if timeout := waitTime(next); timeout != 0 {
-				n, err = p.wait(timeout)
-			}
+		if timeout := waitTime(next); n == 0 && err == nil && timeout != 0 {
+			n, err = p.sleep(timeout)
 		}
 		if err != nil {
 			return err
@@ -133,15 +132,35 @@ func waitTime(next time.Time) int {
 	return int(min((d+time.Millisecond-1)/time.Millisecond, 1<<30))
 }
 
-func (p *epoll) wait(timeout int) (int, error) {
-	var n uintptr
-	var errno syscall.Errno
-	events := uintptr(unsafe.Pointer(&p.events[0]))
-	if timeout == 0 {
-		n, _, errno = unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(p.fd), events, maxEvents, 0, 0, 0)
-	} else {
-		n, _, errno = unix.Syscall6(unix.SYS_EPOLL_PWAIT, uintptr(p.fd), events, maxEvents, uintptr(timeout), 0, 0)
+// sleep waits up to timeout milliseconds, -1 for ever. Under load a wait is
+// hardly ever long: so for a short one the thread keeps Go's processor, since
+// giving it away and back, and what the runtime does meanwhile (sysmon polls
+// every 20 us), costs more than the system call. Such a wait delays no garbage
+// collection: the signal with which the runtime stops a thread ends it.
+func (p *epoll) sleep(timeout int) (int, error) {
+	if p.keeps && (timeout < 0 || timeout > shortWait) {
+		if n, err := p.wait(shortWait); n > 0 || err != nil {
+			return n, err
+		}
 	}
+	events := uintptr(unsafe.Pointer(&p.events[0]))
+	n, _, errno := unix.Syscall6(unix.SYS_EPOLL_PWAIT, uintptr(p.fd), events, maxEvents, uintptr(timeout), 0, 0)
+	return waited(n, errno)
+}
+
+// shortWait is in milliseconds. It is longer than the kernel's tick: to set a
+// timer that comes earlier costs more than it saves, above all in a virtual
+// machine.
+const shortWait = 20
+
+// wait keeps Go's processor.
+func (p *epoll) wait(timeout int) (int, error) {
+	events := uintptr(unsafe.Pointer(&p.events[0]))
+	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(p.fd), events, maxEvents, uintptr(timeout), 0, 0)
+	return waited(n, errno)
+}
+
+func waited(n uintptr, errno syscall.Errno) (int, error) {
 	switch errno {
 	case 0:
 		return int(n), nil

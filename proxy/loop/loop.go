@@ -25,6 +25,9 @@ type Options struct {
 	Driver     string // "epoll", "goroutine"; "" is the best of the platform
 	ReadBuffer int    // bytes; 0 means 64 KiB
 	Logger     *slog.Logger
+	// KeepProcessor tells that Go has more processors than there are loops,
+	// so that each may keep one while it waits for a short time.
+	KeepProcessor bool
 }
 
 const defaultReadBuffer = 64 << 10
@@ -68,8 +71,9 @@ type Loop struct {
 	now    time.Time
 	timers timerHeap
 	conns  map[*Conn]struct{}
-	plain  []byte // decrypted bytes on their way to a handler
-	cipher []byte // encrypted bytes on their way to a socket
+	plain  []byte   // decrypted bytes on their way to a handler
+	cipher []byte   // encrypted bytes on their way to a socket
+	spare  [][]byte // buffers for what sockets do not take
 	batch  []func()
 
 	mu      sync.Mutex // guards what follows
