@@ -39,7 +39,7 @@ func TestSession_BackendPIDInSessionPooling(t *testing.T) {
 
 // A driver's resets must lead back to the tenant, and be harmless.
 func TestSession_Resets(t *testing.T) {
-	for _, mode := range []string{"session", "transaction", "shared"} {
+	for _, mode := range []string{"session", "transaction", "shared", "session, shared"} {
 		p := start(t, options{mode: mode})
 		for _, reset := range []string{
 			"RESET ALL", "DISCARD ALL", "RESET ROLE", "SET SESSION AUTHORIZATION DEFAULT", "RESET app.org_id", "SET app.org_id TO DEFAULT",
