@@ -208,6 +208,37 @@ func (s *Session) holdBack(typ byte) {
 	}
 }
 
+// labelCancelled answers for what the client has sent behind a label that was
+// cancelled: the cancel was meant for that, which is not carried out. It is not
+// if the session has anything on the server connection, which is lost.
+func (s *Session) labelCancelled(st *step) bool {
+	sc := s.sc
+	if !s.pooling() || s.phase != phaseRelay || sc.tx != txIdle || s.pin != 0 || s.isLocal() {
+		return false
+	}
+	ended := false
+	for i := sc.owed.len() - 1; i >= 0; i-- {
+		o := sc.owed.at(i)
+		ended = ended || !o.own && (o.kind == owedQuery || o.kind == owedSync)
+		if o.change != nil {
+			s.undo(o.change, true)
+		}
+	}
+	held := s.wait == waitLabel // the client's message was not sent yet, and goes to another server connection
+	s.wait, s.sealing, s.relabel = waitNone, false, false
+	s.in.drop = s.in.rest > 0 // of a message whose beginning went to that server connection
+	if !held {
+		st.toClient.add(errCancelled.appendTo(st.toClient.grow()))
+		if ended {
+			st.toClient.add(readyForQuery(st.toClient.grow(), txIdle))
+		}
+		s.skipping = !ended
+	}
+	s.releaseServer(st)
+	s.resume(st)
+	return true
+}
+
 // resetsLabel reports whether the text may take the label away.
 func (s *Session) resetsLabel(ins *policy.Inspection) bool {
 	if len(s.context.PerUser) == 0 {

@@ -139,14 +139,21 @@ type options struct {
 	issuer  string // further keys of the issuer, with a comma in front
 	sql     string // schema; "" is careless.sql
 	version int
-	standby bool           // the proxy serves a hot standby of the database
-	prepare func(p *proxy) // the last step before the proxy starts
+	standby bool // the proxy serves a hot standby of the database
+	// server, if set, is not shared with other tests: what belongs to the
+	// cluster may be changed.
+	server *pgtest.Server
+	// prepare, if set, changes the database before the proxy starts.
+	prepare func(p *proxy)
 }
 
 // start makes a database and a proxy in front of it.
 func start(t testing.TB, o options) *proxy {
 	t.Helper()
-	pg := pgtest.Shared(t, o.version)
+	pg := o.server
+	if pg == nil {
+		pg = pgtest.Shared(t, o.version)
+	}
 	p := &proxy{pg: pg, db: pg.CreateDatabase(t), dir: t.TempDir(), stopped: make(chan struct{})}
 	p.schema(t, o.sql)
 	if o.role == "" {

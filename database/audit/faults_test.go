@@ -59,8 +59,13 @@ var faults = []fault{
 		check: "A303", plant: `GRANT USAGE ON SCHEMA internal TO aud_backup; GRANT SELECT ON ALL TABLES IN SCHEMA app, internal TO aud_backup; GRANT aud_backup TO aud_app`,
 		want: []string{"role:aud_app"}, cleanUp: `REVOKE ALL ON ALL TABLES IN SCHEMA app, internal FROM aud_backup; REVOKE USAGE ON SCHEMA internal FROM aud_backup`,
 	},
+	{
+		check: "A303", plant: `ALTER ROLE aud_backup CREATEROLE; GRANT pg_read_all_stats TO aud_backup; GRANT aud_backup TO aud_app`, want: []string{"role:aud_app"},
+		cleanUp: `ALTER ROLE aud_backup NOCREATEROLE; REVOKE pg_read_all_stats FROM aud_backup`,
+	},
 	{check: "A303", plant: `GRANT postgres TO aud_app`, want: []string{"role:aud_app"}},
 	{check: "A305", plant: `GRANT pg_read_all_stats TO aud_rw; GRANT pg_signal_backend TO aud_app`, want: []string{"role:aud_app"}},
+	{check: "A305", plant: `CREATE ROLE rds_superuser; GRANT rds_superuser TO aud_rw`, want: []string{"role:aud_app"}, cleanUp: `DROP ROLE rds_superuser`},
 	{check: "A305", plant: `GRANT pg_monitor TO aud_app`, want: []string{"role:aud_app"}},
 	{check: "A306", plant: `ALTER ROLE aud_app CREATEDB; ALTER ROLE aud_rw CREATEROLE REPLICATION`, want: []string{"role:aud_app"}},
 	{check: "A307", plant: `GRANT TRUNCATE ON app.users TO aud_rw`, want: []string{"app.users"}},

@@ -92,6 +92,7 @@ var orgCases = []expect{
 	{"docs", "private.is_member(org_id)", Sound},
 	{"docs", "(SELECT private.is_member(docs.org_id))", Sound},
 	{"docs", "private.is_member_numbered(org_id)", Sound},
+	{"docs", "private.linked(org_id)", Sound},
 	{"docs", "private.is_member_plpgsql(org_id)", Sound},
 	{"docs", "private.is_member_returns(org_id)", Sound},
 	{"docs", "private.role_in(org_id) IN ('admin', 'owner')", Sound},
@@ -194,6 +195,8 @@ var orgCases = []expect{
 	{"codes", "tenant_id ILIKE current_setting('app.tenant', true) || '%'", Pattern},
 	{"docs", "org_id::text ~ current_setting('app.org_id', true)", Pattern},
 	{"docs", "org_id::text LIKE (current_setting('app.org_id', true) || '%')", Pattern},
+	{"codes", "strpos(current_setting('app.tenants', true), tenant_id) > 0", Pattern},
+	{"codes", "position(tenant_id IN current_setting('app.tenants', true)) <> 0", Pattern},
 	{"codes", "starts_with(tenant_id, current_setting('app.tenant', true))", Pattern},
 	{"codes", "tenant_id LIKE ANY (string_to_array(current_setting('app.tenants', true), ','))", Pattern},
 

@@ -61,6 +61,11 @@ CREATE FUNCTION app.org_constant() RETURNS uuid LANGUAGE plpgsql STABLE AS $$ DE
 CREATE FUNCTION app.org_or(f uuid) RETURNS uuid LANGUAGE sql STABLE AS $$ SELECT coalesce(app.org(), f) $$;
 CREATE FUNCTION app.parsed(t text) RETURNS uuid LANGUAGE plpgsql STABLE AS $$ DECLARE x text; BEGIN x := split_part(t, ':', 2); RETURN x::uuid; END $$;
 CREATE FUNCTION private.membership() RETURNS TABLE (user_id uuid, org_id uuid) LANGUAGE sql STABLE SECURITY DEFINER AS $$ SELECT m.user_id, m.org_id FROM members m WHERE m.user_id = auth.uid() $$;
+CREATE SCHEMA far; CREATE TABLE far.links (org uuid, who uuid);
+CREATE FUNCTION far.who() RETURNS uuid LANGUAGE sql STABLE AS $$ SELECT auth.uid() $$;
+SET check_function_bodies = off;
+CREATE FUNCTION private.linked(o uuid) RETURNS boolean LANGUAGE sql STABLE SECURITY DEFINER AS $$ SELECT EXISTS (SELECT 1 FROM links WHERE org = o AND links.who = who()) $$;
+RESET check_function_bodies;
 CREATE FUNCTION private.my_orgs() RETURNS SETOF uuid LANGUAGE sql STABLE SECURITY DEFINER AS $$ SELECT org_id FROM members WHERE user_id = (SELECT auth.uid()) $$;
 CREATE FUNCTION private.every_org() RETURNS SETOF uuid LANGUAGE sql STABLE SECURITY DEFINER AS $$ SELECT org_id FROM members $$;
 CREATE FUNCTION private.visible_orgs() RETURNS SETOF uuid LANGUAGE sql STABLE AS $$ SELECT org_id FROM members $$;

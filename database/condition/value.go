@@ -127,7 +127,7 @@ func (j *Judge) sublinkValue(e *ast.Sublink, s *scope) []alternative {
 			continue
 		}
 		for _, v := range j.values(r.columns[0].Value, r.at) {
-			list = append(list, alternative{v.term, r.clause.with(v.clause)})
+			list = append(list, alternative{v.term, r.holding(r.columns[0].Value).with(v.clause)})
 		}
 	}
 	if e.Kind != ast.SublinkScalar && e.Kind != ast.SublinkArray {

@@ -168,10 +168,18 @@ type follower struct {
 func (p *planner) usingText(t *inventory.Tenancy) floorText {
 	var f floorText
 	if t.Class != inventory.Indirect {
-		f.using = p.ownRow(t, column(t.Relation, t.Column), inPolicy)
-		if strings.Contains(f.using, " root where ") {
-			p.edges[t.Relation] = append(p.edges[t.Relation], p.m.Root)
+		f.using = p.ownRow(t, column(t.Relation, t.Column))
+		if p.otherKey(t) == nil {
+			return f
 		}
+		if slug := (link{t.Reference, t.Column.NotNull}); p.leads(p.m.Root, t.Relation) || !p.readable(slug) {
+			f.using = p.follows(t, &f, slug, true)
+			if f.using == "" {
+				p.bad = append(p.bad, slug.key.Object())
+			}
+			return f
+		}
+		p.edges[t.Relation] = append(p.edges[t.Relation], p.m.Root)
 		return f
 	}
 	links, certain := p.parents(t)
