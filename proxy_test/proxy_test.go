@@ -143,8 +143,10 @@ type options struct {
 	// server, if set, is not shared with other tests: what belongs to the
 	// cluster may be changed.
 	server *pgtest.Server
-	// prepare, if set, changes the database before the proxy starts.
-	prepare func(p *proxy)
+	// prepare, if set, changes the database before the proxy starts, and
+	// configure adds YAML that depends on it.
+	prepare   func(p *proxy)
+	configure func(p *proxy) string
 }
 
 // start makes a database and a proxy in front of it.
@@ -173,6 +175,9 @@ func start(t testing.TB, o options) *proxy {
 	}
 	if o.prepare != nil {
 		o.prepare(p)
+	}
+	if o.configure != nil {
+		o.extra += o.configure(p)
 	}
 	server := pg
 	if o.standby {

@@ -115,6 +115,15 @@ var faults = []fault{
 			WITH CHECK (org_id = (SELECT app.org()) AND (project_id IS NULL OR EXISTS (SELECT 1 FROM app.projects p WHERE p.id = members.project_id)))`,
 		want: nil, repair: `DROP POLICY tenant ON app.members; ALTER TABLE app.members DROP project_id; CREATE POLICY tenant ON app.members USING (org_id = (SELECT app.org()))`,
 	},
+	{check: "A504", plant: `ALTER TABLE app.users ADD boss bigint CONSTRAINT of_boss REFERENCES app.users; CREATE INDEX ON app.users (boss)`, want: []string{"app.users:of_boss"}, repair: `ALTER TABLE app.users DROP boss`},
+	{
+		// A function looks into the policy's own table.
+		check: "A504", plant: `ALTER TABLE app.users ADD boss bigint CONSTRAINT of_boss REFERENCES app.users; CREATE INDEX ON app.users (boss);
+			CREATE FUNCTION app.sees(bigint) RETURNS boolean LANGUAGE sql STABLE AS 'SELECT EXISTS (SELECT 1 FROM app.users u WHERE u.id = $1 AND u.org_id = (SELECT app.org()))';
+			DROP POLICY tenant ON app.users; CREATE POLICY tenant ON app.users USING (org_id = (SELECT app.org()))
+			WITH CHECK (org_id = (SELECT app.org()) AND (boss IS NULL OR app.sees(boss)))`,
+		want: nil, repair: `DROP POLICY tenant ON app.users; ALTER TABLE app.users DROP boss; CREATE POLICY tenant ON app.users USING (org_id = (SELECT app.org())); DROP FUNCTION app.sees`,
+	},
 	{check: "A505", plant: `CREATE UNIQUE INDEX one_name ON app.files (name)`, want: []string{"app.files:one_name"}, repair: `DROP INDEX app.one_name`},
 	{check: "A505", plant: `CREATE UNIQUE INDEX one_mail ON app.users (lower(email))`, want: []string{"app.users:one_mail"}, repair: `DROP INDEX app.one_mail`},
 	{check: "A505", plant: `ALTER TABLE app.files ADD CONSTRAINT ex EXCLUDE USING hash (name WITH =)`, want: []string{"app.files:ex"}, repair: `ALTER TABLE app.files DROP CONSTRAINT ex`},

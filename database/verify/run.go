@@ -53,7 +53,8 @@ type Options struct {
 	Settings  map[string]string // the context of direct sessions: templates with ${org}, ${subject}, ${claims}
 	OrgClaim  string
 
-	Paths []Path // nil: all
+	Paths  []Path    // nil: all
+	Logins []Context // logins that must be refused; nil: all
 
 	LockTimeout, StatementTimeout time.Duration
 	BlockedLog                    string // read for the records of refusals; "" looks up none
@@ -96,6 +97,9 @@ func (o *Options) fill() {
 	}
 	if len(o.Settings) == 0 {
 		o.Settings = DefaultSettings()
+	}
+	if len(o.Logins) == 0 {
+		o.Logins = []Context{None, Empty, Garbage, Expired}
 	}
 	if len(o.Paths) == 0 {
 		o.Paths = Paths
