@@ -154,7 +154,7 @@ func TestSigned_Guard(t *testing.T) {
 	p, _ := startSigned(t, options{})
 	c := p.connect(t, orgA)
 	attacks := map[string]string{
-		"SET bulkhead.org_id = '" + orgB + "'":                         "G201", // answered by the proxy
+		"SET bulkhead.org_id = '" + orgB + "'":                         "G201",
 		"SET bulkhead.signature = ''":                                  "G201",
 		"SET LOCAL bulkhead.anything = 'x'":                            "G201",
 		"SELECT set_config('BULKHEAD.Signature', 'x', false)":          "G201",
