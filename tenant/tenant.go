@@ -123,9 +123,6 @@ func NewResolver(o Options) (*Resolver, error) {
 	if o.Role != "" && len(o.Roles) > 0 {
 		errs = append(errs, errors.New("tenant.role and tenant.roles cannot both be set"))
 	}
-	if len(o.Settings) == 0 && o.Role == "" && len(o.Roles) == 0 && !o.Signed && !o.Sealed {
-		errs = append(errs, errors.New("tenant: neither settings nor roles: nothing would tell PostgreSQL the tenant"))
-	}
 	return r, errors.Join(errs...)
 }
 
