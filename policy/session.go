@@ -49,6 +49,17 @@ func (e *Engine) TooLarge() Decision {
 	return decide(ruleByID("G703"), Block, Violation{Reason: "the statement is longer than limits.max_statement_bytes"})
 }
 
+// Observes reports whether violations of all the rules are let pass: their
+// mode is observe or off.
+func (e *Engine) Observes(ids ...string) bool {
+	for _, id := range ids {
+		if e.action(id) == Block {
+			return false
+		}
+	}
+	return true
+}
+
 // isSettingName reports whether a name could be that of a setting: letters,
 // digits, underscores, dollar signs and dots (valid_custom_variable_name).
 func isSettingName(name string) bool {

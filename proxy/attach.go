@@ -19,10 +19,36 @@ func (s *Session) attach(st *step) {
 		// not sent would let it fill in another one than was checked.
 		s.startup.database = opts.Server.Database
 	}
-	if s.engine = opts.Engines[s.startup.database]; s.engine == nil {
+	s.phase = phaseAttaching
+	s.engine = opts.Engines[s.startup.database]
+	switch {
+	case s.engine != nil:
+		s.admit(st)
+	case opts.OpenDatabase != nil:
+		s.deadline = st.now.Add(opts.Limits.QueueTimeout)
+		st.ask(openDatabase{name: s.startup.database})
+	default:
 		s.end(st, endRefused, &errDatabase)
-		return
 	}
+}
+
+// databaseOpened is the answer to openDatabase.
+func (s *Session) databaseOpened(st *step, engine *policy.Engine, e *clientError) {
+	switch {
+	case s.phase != phaseAttaching || s.engine != nil:
+	case e != nil:
+		s.end(st, endRefused, e)
+	default:
+		s.engine = engine
+		s.admit(st)
+		if s.phase == phaseRelay {
+			s.resume(st)
+		}
+	}
+}
+
+// admit judges the startup parameters, and asks for a server connection.
+func (s *Session) admit(st *step) {
 	if d := s.startupDecision(); d.Action != policy.Allow {
 		s.record(st, d, nil, policy.Startup, nil)
 		if d.Action == policy.Block {
@@ -32,8 +58,7 @@ func (s *Session) attach(st *step) {
 		}
 	}
 	s.key = makeKey(s.context, &s.startup)
-	s.phase = phaseAttaching
-	if opts.Pool.Transaction {
+	if s.env.opts.Pool.Transaction {
 		if p := s.env.recent.get(s.key); p != nil {
 			s.welcome(st, p)
 			return
@@ -89,7 +114,9 @@ func (s *Session) serverBorrowed(st *step, sc *serverConn, e *clientError) {
 		return
 	}
 	s.sc = sc
-	s.env.recent.put(s.key, sc.params)
+	if s.phase == phaseAttaching && sc.state == (clientSettings{}) {
+		s.env.recent.put(s.key, sc.params)
+	}
 	if s.phase == phaseAttaching && s.pooling() {
 		s.attached(st) // what the client sends first may need another label
 		return

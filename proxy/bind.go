@@ -31,12 +31,8 @@ func (s *Session) bindMessage(st *step, b []byte, size int) int {
 	if !s.serverNeeded(st) {
 		return 0
 	}
-	p, missing := s.lookup(statement)
-	if missing != nil {
-		s.refuseWith(st, b[:5], *missing)
-		return s.skip(b, size)
-	}
-	if p != nil && s.refusedNow(st, b[:5], p) {
+	p := s.lookup(statement)
+	if p != nil && p.exists() && s.refusedNow(st, b[:5], p) {
 		return s.skip(b, size)
 	}
 	bind := bindMessage{portal: portal, statement: statement, rest: rest, size: size}
@@ -71,10 +67,11 @@ func (s *Session) sendBind(st *step, b []byte, m *bindMessage, p *prepared) int 
 	name := s.ensure(st, string(m.statement), p)
 	s.sc.unsynced = true
 	n := min(m.size, len(b))
-	s.sc.owed.push(owed{kind: owedBind})
 	if name == "" {
+		s.sc.owed.push(owed{kind: owedBind})
 		st.toServer.forward(b[:n])
 	} else {
+		s.sc.owed.push(owed{kind: owedBind, of: p})
 		out := st.toServer.grow()
 		out = append(out, 'B')
 		out = binary.BigEndian.AppendUint32(out, uint32(m.size-1-len(m.statement)+len(name)))

@@ -173,6 +173,15 @@ func (c *clientLink) carryOut(r request) {
 			ins := engine.Inspect(ctx, r.text, protocolOf(r.extended))
 			return func(st *step) { c.sess.inspectionDone(st, ins) }
 		})
+	case openDatabase:
+		c.inBackground(func(ctx context.Context) func(*step) {
+			engine, err := c.srv.opts.OpenDatabase(ctx, r.name)
+			var e *clientError
+			if err != nil {
+				e = c.srv.loginError(err)
+			}
+			return func(st *step) { c.sess.databaseOpened(st, engine, e) }
+		})
 	case borrowServer:
 		c.borrow()
 	case stopWaiting:
@@ -181,6 +190,8 @@ func (c *clientLink) carryOut(r request) {
 		r.sc.link.giveBack(false)
 	case returnClean:
 		r.sc.link.giveBack(true)
+	case closeIdle:
+		c.srv.pool.closeIdle(c.loop.Now())
 	case registerKey:
 		c.key = r.key
 		c.srv.cancels.put(r.key, c)

@@ -242,6 +242,7 @@ func (s *Session) sendQuery(st *step, msg, text []byte, ins *policy.Inspection) 
 		// fail a statement that comes later (shared attacks, last fact).
 		s.sc.doubtful("a Query came before the Sync of an extended query")
 	}
+	was := s.saveUnnamed()
 	s.forgetUnnamed() // a simple Query destroys the unnamed statement
 	begin := ""
 	if ins.Begins {
@@ -253,7 +254,8 @@ func (s *Session) sendQuery(st *step, msg, text []byte, ins *policy.Inspection) 
 		s.materialise(st, ins.Effects.Prepared, true)
 	}
 	s.note(ins)
-	o := owed{kind: owedQuery, inspection: ins, start: st.now.UnixNano()}
+	s.makeWay(st, ins)
+	o := owed{kind: owedQuery, inspection: ins, start: st.now.UnixNano(), change: was}
 	if s.env.tracing() {
 		o.parent = parentOf(text)
 	}
@@ -306,9 +308,9 @@ func (s *Session) namedMessage(st *step, b []byte, size int) int {
 		return 0
 	}
 	if b[0] == 'C' {
-		s.closeNamed(what, name)
+		c := s.closeNamed(what, name)
 		s.sc.unsynced = true
-		s.send(st, msg, owed{kind: owedClose})
+		s.send(st, msg, owed{kind: owedClose, change: c})
 		return size
 	}
 	s.describe(st, msg, what, name)
@@ -323,17 +325,14 @@ func (s *Session) describe(st *step, msg []byte, what byte, name []byte) {
 		s.send(st, msg, o)
 		return
 	}
-	p, missing := s.lookup(name)
-	if missing != nil {
-		s.refuseWith(st, msg, *missing)
-		return
-	}
+	p := s.lookup(name)
 	there := s.ensure(st, string(name), p)
 	s.sc.unsynced = true
 	if there == "" {
 		s.send(st, msg, o)
 		return
 	}
+	o.of = p
 	out, at := begin(st.toServer.grow(), 'D')
 	out = append(append(append(out, 'S'), there...), 0)
 	st.toServer.add(finish(out, at))
@@ -410,11 +409,14 @@ func (s *Session) copyMessage(st *step, b []byte, size int) int {
 	return n
 }
 
-// functionCall refuses FunctionCall: it calls any function by its OID,
-// without SQL that could be inspected.
+// functionCall handles FunctionCall: it calls any function by its OID, without
+// SQL that could be inspected, so it is refused unless its rule only observes.
 func (s *Session) functionCall(st *step, b []byte, size int) int {
 	if s.skipping {
 		return s.skip(b, size)
+	}
+	if !s.boundary(st) {
+		return len(b)
 	}
 	var oid uint32
 	if len(b) < 9 && size >= 9 {
@@ -424,7 +426,38 @@ func (s *Session) functionCall(st *step, b []byte, size int) int {
 		oid = binary.BigEndian.Uint32(b[5:])
 	}
 	d := s.engine.FunctionCall(oid)
-	return s.refuseStream(st, b, size, &d, policy.Fastpath)
+	if d.Action == policy.Block {
+		return s.refuseStream(st, b, size, &d, policy.Fastpath)
+	}
+	if !s.serverNeeded(st) {
+		return 0
+	}
+	if d.Action == policy.Observe {
+		s.record(st, d, nil, policy.Fastpath, nil)
+	}
+	if !largeObjectCall(oid) {
+		s.note(&unknownCall)
+	}
+	n := min(size, len(b))
+	s.sc.owed.push(owed{kind: owedCall})
+	st.toServer.forward(b[:n])
+	s.in.rest, s.in.drop = size-n, false
+	return n
+}
+
+// unknownCall stands for a function of which only the OID is known.
+var unknownCall = policy.Inspection{Effects: parser.Effects{Set: parser.EffectUnknown}}
+
+// largeObjectCall reports whether the function is one of those with which
+// drivers read and write large objects by FunctionCall: they leave nothing
+// behind that outlives the transaction. Their OIDs are PostgreSQL's own and
+// never change.
+func largeObjectCall(oid uint32) bool {
+	switch oid {
+	case 715, 952, 953, 954, 955, 956, 957, 958, 964, 1004, 3170, 3171, 3172:
+		return true
+	}
+	return false
 }
 
 // terminate: the client leaves in order. What it sent before is carried out.

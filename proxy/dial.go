@@ -52,8 +52,11 @@ func (s *Server) connect(ctx context.Context, w *waiter) (*login, error) {
 	for _, p := range w.params {
 		cfg.RuntimeParams[p.name] = p.value
 	}
+	lax := w.client.sess.readsAnything()
 	for name, value := range safeReading {
-		cfg.RuntimeParams[name] = value
+		if _, given := cfg.RuntimeParams[name]; !given || !lax {
+			cfg.RuntimeParams[name] = value
+		}
 	}
 	for _, f := range w.fixed {
 		cfg.RuntimeParams[f.Name] = f.Value
@@ -65,7 +68,7 @@ func (s *Server) connect(ctx context.Context, w *waiter) (*login, error) {
 		}
 		cfg.Password = password
 	}
-	return dialServer(ctx, cfg, w.key, &s.opts.Signing)
+	return dialServer(ctx, cfg, w.key, lax, &s.opts.Signing)
 }
 
 // safeReading are settings under which the server reads a text as the guard
@@ -75,7 +78,7 @@ var safeReading = map[string]string{
 	"standard_conforming_strings": "on",
 }
 
-func dialServer(ctx context.Context, cfg *pgconn.Config, key poolKey, signing *SigningOptions) (*login, error) {
+func dialServer(ctx context.Context, cfg *pgconn.Config, key poolKey, lax bool, signing *SigningOptions) (*login, error) {
 	var socket *loop.Socket
 	dial := cfg.DialFunc
 	cfg.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
@@ -133,11 +136,9 @@ func dialServer(ctx context.Context, cfg *pgconn.Config, key poolKey, signing *S
 		backend:   backend,
 		challenge: challenge,
 	}
-	for name, value := range sc.params {
-		if err := sc.setParameter(name, value); err != nil {
-			hc.Conn.Close()
-			return nil, fmt.Errorf("%w: %s", err, name)
-		}
+	if !lax && !sc.readsSafely() {
+		hc.Conn.Close()
+		return nil, errUnsafeParameter
 	}
 	return &login{sc: sc, socket: socket}, nil
 }

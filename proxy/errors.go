@@ -123,6 +123,10 @@ var (
 		severity: severityFatal, code: "08006",
 		message: "the tenant context could not be set on the server connection",
 	}
+	errCancelled = clientError{
+		severity: severityError, code: "57014",
+		message: "canceling statement due to user request",
+	}
 	errUnsafeSetting = clientError{
 		severity: severityFatal, code: "08P01",
 		message: "the server reported a setting under which statements cannot be read safely",
@@ -182,17 +186,7 @@ var (
 		message: "a Bind whose parameters are compared with the tenant is too large",
 		hint:    "Send large values in a statement of their own, or without a tenant parameter.",
 	}
-	errUnnamedGone = clientError{
-		severity: severityError, code: "26000",
-		message: "unnamed prepared statement does not exist",
-	}
 )
-
-// noStatement is PostgreSQL's error for a prepared statement that the session
-// has not got; it quotes the name that the client sent.
-func noStatement(name []byte) clientError {
-	return clientError{severity: severityError, code: "26000", message: `prepared statement "` + string(name) + `" does not exist`}
-}
 
 // portalDone is PostgreSQL's error for a portal that has run to its end.
 func portalDone(name []byte) clientError {

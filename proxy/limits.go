@@ -31,15 +31,20 @@ const (
 	// maxHeldBind bounds a Bind whose parameters must be read before any of
 	// it is forwarded, because one of them meets a tenant column.
 	maxHeldBind = 16 << 20
-	// maxErrorResponse bounds an ErrorResponse that is read as a whole.
+	// maxErrorResponse bounds an ErrorResponse that is read as a whole. Of a
+	// larger one the beginning is, which holds severity and SQLSTATE.
 	maxErrorResponse = 64 << 10
-	// maxParameterStatus bounds a ParameterStatus.
-	maxParameterStatus = 16 << 10
+	// maxParameterStatus bounds a ParameterStatus: a client may SET as long a
+	// value as its statements may be.
+	maxParameterStatus = 2 << 20
 	// maxOwed bounds the replies owed on one server connection; the client
 	// is not read until there are fewer.
 	maxOwed = 64 << 10
 	// maxStatements bounds the prepared statements of one session.
 	maxStatements = 10_000
+	// maxCustomSettings bounds the custom settings of a session that follow it
+	// between server connections.
+	maxCustomSettings = 100
 	// maxKeptUnnamed is the largest Parse of an unnamed statement that is kept
 	// to be sent again on another server connection.
 	maxKeptUnnamed = 16 << 10

@@ -43,6 +43,9 @@ type owed struct {
 	// refusal, if set, is the error that the client gets in place of the
 	// server's: the message was replaced by one that certainly fails.
 	refusal *clientError
+	// of is the prepared statement that the message names, if it has another
+	// name on the server: errors that quote that one are put right.
+	of *prepared
 	// change is what the message does to the prepared statements, nil for
 	// nothing. It is undone if the message fails or is never carried out.
 	change *change
@@ -152,14 +155,14 @@ const maxKeptOwed = 64
 // fail drops the head and all that the server discards after an error in an
 // extended query: everything up to the next Sync. What the dropped messages
 // would have changed is undone, the last first.
-func (p *pipeline) fail(undo func(*change)) {
+func (p *pipeline) fail(undo func(c *change, skipped bool)) {
 	n := 0
 	for n < p.n && p.at(n).kind != owedSync {
 		n++
 	}
 	for i := n - 1; i >= 0; i-- {
 		if c := p.at(i).change; c != nil {
-			undo(c)
+			undo(c, i > 0)
 		}
 	}
 	for range n {

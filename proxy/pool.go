@@ -38,6 +38,8 @@ type pool struct {
 	queue  []*orgPool // orgs with waiters, the next to be served first
 	common orgPool    // holds the idle connections where they are shared
 	closed bool
+	// emptyUntil: what comes back before is closed, see closeIdle.
+	emptyUntil time.Time
 }
 
 // orgPool is one org's share. Guarded by the pool's mu.
@@ -132,7 +134,7 @@ func (p *pool) put(l *serverLink, now time.Time) {
 func (p *pool) takeBack(l *serverLink, now time.Time) (out outcome) {
 	o := p.org(l.share)
 	switch {
-	case p.closed || p.expired(l, now) || p.yields(o, now):
+	case p.closed || p.expired(l, now) || p.yields(o, now) || now.Before(p.emptyUntil):
 		p.release(o, &out)
 		out.close = append(out.close, l)
 	case p.opts.Shared:
@@ -313,6 +315,29 @@ func (p *pool) sweepOf(o *orgPool, now time.Time, out *outcome) {
 		i++
 	}
 }
+
+// closeIdle closes all idle connections, and for a while those that become
+// idle.
+func (p *pool) closeIdle(now time.Time) {
+	p.mu.Lock()
+	p.emptyUntil = now.Add(emptyFor)
+	var out outcome
+	for len(p.common.idle) > 0 {
+		p.drop(&p.common, 0, &out)
+	}
+	for _, o := range p.orgs {
+		for len(o.idle) > 0 {
+			p.drop(o, 0, &out)
+		}
+		p.forget(o)
+	}
+	p.mu.Unlock()
+	p.carryOut(out, nil)
+}
+
+// emptyFor is how long the server waits for others to leave a database that a
+// statement wants for itself (CountOtherDBBackends).
+const emptyFor = 5 * time.Second
 
 // shut closes all idle connections and lends no more.
 func (p *pool) shut() {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"unique"
 
+	"github.com/pgbulkhead/bulkhead/parser"
 	"github.com/pgbulkhead/bulkhead/policy"
 )
 
@@ -12,8 +13,10 @@ import (
 type prepared struct {
 	inspection *policy.Inspection
 	parent     *traceParent
-	id         statementID // set for a named statement
-	begin      string      // the text of a statement that begins a transaction
+	// Set for a named statement.
+	name  string // the client's
+	id    statementID
+	begin string // the text of a statement that begins a transaction
 	// identity is set for a statement that changes the session's identity.
 	identity *identityStatement
 	// absent: in session pooling, it is not on the present server connection.
@@ -65,6 +68,9 @@ func (s *Session) sendParse(st *step, msg, name, text []byte, ins *policy.Inspec
 	if s.serverSkips() {
 		return
 	}
+	if s.pooling() && ins.Effects.Has(parser.EffectExecute) {
+		s.materialise(st, ins.Effects.Prepared, false) // what EXECUTE returns is settled now
+	}
 	if len(name) == 0 {
 		s.parseUnnamed(st, msg, text, ins)
 		return
@@ -77,29 +83,57 @@ func (s *Session) sendParse(st *step, msg, name, text []byte, ins *policy.Inspec
 		s.named = make(map[string]*prepared)
 	}
 	p := s.newPrepared(ins, text, true)
-	p.id = s.identify(text, msg[5+len(name)+1+len(text)+1:])
+	p.name, p.id = string(name), s.identify(text, msg[5+len(name)+1+len(text)+1:], ins)
 	if !s.pooling() {
-		s.named[string(name)] = &p
+		o := owed{kind: owedParse, inspection: ins}
+		if old := s.named[p.name]; old == nil {
+			s.named[p.name] = &p
+			o.change = &change{name: p.name, now: &p}
+		} else {
+			s.ensure(st, p.name, old) // the server finds that the name is taken
+		}
 		s.sc.unsynced = true
-		s.send(st, msg, owed{kind: owedParse, inspection: ins})
+		s.send(st, msg, o)
 		return
 	}
-	if s.named[string(name)] != nil {
+	switch old := s.named[p.name]; {
+	case s.onServer[p.name] || old == nil && s.byStatement[p.name]:
+		s.parseAsNamed(st, msg, &p)
+	case old != nil && old.identity != nil:
 		s.refuseWith(st, msg, statementExists(name))
-		return
+	case old != nil:
+		// The server finds that the name is taken, once it finds no fault with
+		// the text.
+		s.parseAs(st, s.ensure(st, p.name, old), p.id.Value(), owed{kind: owedParse, of: old})
+	default:
+		s.named[p.name] = &p
+		s.prepare(st, p.id, owed{kind: owedParse, inspection: ins, change: &change{name: p.name, now: &p}})
 	}
-	s.named[string(name)] = &p
-	s.prepare(st, p.id, owed{kind: owedParse, inspection: ins, change: &change{name: string(name), now: &p}})
+}
+
+// parseAsNamed forwards the Parse of a name that the server may have, since a
+// statement has used it there.
+func (s *Session) parseAsNamed(st *step, msg []byte, p *prepared) {
+	o := owed{kind: owedParse, inspection: p.inspection}
+	if s.named[p.name] == nil {
+		s.named[p.name] = p
+		s.keepOnServer(p.name)
+		o.change = &change{name: p.name, now: p, there: true}
+	}
+	s.sc.unsynced = true
+	s.send(st, msg, o)
 }
 
 func (s *Session) parseUnnamed(st *step, msg, text []byte, ins *policy.Inspection) {
-	o := owed{kind: owedParse, inspection: ins}
+	o := owed{kind: owedParse, inspection: ins, change: s.saveUnnamed()}
+	if o.change == nil {
+		o.change = &unnamedParse
+	}
 	if s.statement == nil || s.statement == s.portal || len(s.portals) > 0 {
 		s.statement = new(prepared) // a portal may refer to the old one
 	}
 	*s.statement = s.newPrepared(ins, text, false)
 	if s.pooling() {
-		o.change = &unnamedParse
 		s.unnamed = unnamedID{s.id, s.unnamed.n + 1}
 		s.sc.known.unnamed = s.unnamed
 		if cap(s.message) > maxKeptUnnamed {
@@ -114,19 +148,35 @@ func (s *Session) parseUnnamed(st *step, msg, text []byte, ins *policy.Inspectio
 	s.send(st, msg, o)
 }
 
-// identify returns the identity of a statement. Under other settings of the
-// client, such as search_path, its names and parameters may mean something
-// else.
-func (s *Session) identify(text, types []byte) statementID {
-	return unique.Make(statementKey{text: string(text), types: string(types), state: s.state, session: s.unsettled()})
+// unnamedState is what the session knows of its unnamed statement.
+type unnamedState struct {
+	statement *prepared
+	message   []byte
+	id        unnamedID
 }
 
-// unsettled is the session's own mark while its settings are not known.
-func (s *Session) unsettled() uint64 {
-	if s.touched {
-		return s.id
+// saveUnnamed returns the change by a message that replaces or destroys the
+// unnamed statement, if the server may skip it: an earlier message may have
+// failed. Else it is nil.
+func (s *Session) saveUnnamed() *change {
+	if s.statement == nil || s.sc == nil || s.sc.owed.len() == 0 {
+		return nil
 	}
-	return 0
+	c := &change{was: &unnamedState{s.statement, s.message, s.unnamed}}
+	s.statement, s.message = nil, nil
+	return c
+}
+
+// identify returns the identity of a statement. Under other settings of the
+// client, such as search_path, its names and parameters may mean something
+// else. While the settings are not known, or if the text names a prepared
+// statement, it is the session's own.
+func (s *Session) identify(text, types []byte, ins *policy.Inspection) statementID {
+	k := statementKey{text: string(text), types: string(types), state: s.state}
+	if s.touched || len(ins.Effects.Prepared) > 0 {
+		k.session = s.id
+	}
+	return unique.Make(k)
 }
 
 // forgetUnnamed: a simple Query destroys the unnamed statement, and the end
@@ -149,32 +199,43 @@ func (s *Session) holdsUnnamed() bool {
 // the Sync.
 func (s *Session) serverSkips() bool { return s.sc != nil && s.sc.owed.skipping }
 
-// lookup returns the prepared statement of a Bind or Describe. What the
-// session cannot have is refused: the same name may be another session's.
-func (s *Session) lookup(name []byte) (p *prepared, missing *clientError) {
+// lookup returns the prepared statement of a Bind or Describe; nil if it can
+// only have been made by PREPARE. What the session cannot have is taken for a
+// statement that exists nowhere, so that the server says so: the same name may
+// be another session's.
+func (s *Session) lookup(name []byte) *prepared {
 	if len(name) == 0 {
 		if s.statement == nil {
-			return nil, &errUnnamedGone
+			return &noUnnamed
 		}
-		return s.statement, nil
+		return s.statement
 	}
-	if p = s.named[string(name)]; p != nil || !s.pooling() || s.pin&pinPrepared != 0 {
-		return p, nil // nil: made by PREPARE
+	p := s.named[string(name)]
+	if p == nil && s.pooling() && s.pin&pinPrepared == 0 {
+		return &prepared{name: string(name), inspection: noUnnamed.inspection}
 	}
-	e := noStatement(name)
-	return nil, &e
+	return p
 }
+
+// noUnnamed stands for an unnamed statement that does not exist.
+var noUnnamed = prepared{inspection: &policy.Inspection{}}
+
+// exists reports whether p is a statement that the session has prepared.
+func (p *prepared) exists() bool { return p.inspection != noUnnamed.inspection }
 
 // closeStatement handles Close of a prepared statement in transaction pooling:
 // the statement may be in use by other sessions, so it stays on the server.
 // It reports whether that was all.
 func (s *Session) closeStatement(st *step, name []byte) bool {
-	p := s.named[string(name)]
-	if len(name) > 0 && p == nil && s.pin&pinPrepared != 0 {
-		return false // made by PREPARE
-	}
 	if len(name) == 0 {
-		p, s.statement, s.message = s.statement, nil, s.message[:0]
+		c := s.saveUnnamed()
+		s.statement, s.message = nil, s.message[:0]
+		s.replyLocally(st, closeComplete, c)
+		return true
+	}
+	p := s.named[string(name)]
+	if s.onServer[string(name)] || p == nil && s.pin&pinPrepared != 0 {
+		return false // the server has it under that name, or made by PREPARE
 	}
 	delete(s.named, string(name))
 	s.replyLocally(st, closeComplete, &change{name: string(name), before: p})
@@ -194,18 +255,28 @@ func (s *Session) replyLocally(st *step, b []byte, c *change) {
 	s.sc.answerLocally(st)
 }
 
-// closeNamed notes a Close that goes to the server.
-func (s *Session) closeNamed(what byte, name []byte) {
+// closeNamed notes a Close that goes to the server. It returns what that
+// changes.
+func (s *Session) closeNamed(what byte, name []byte) (c *change) {
 	switch {
 	case what == 'S' && len(name) == 0:
+		c = s.saveUnnamed()
 		s.statement = nil
 	case what == 'S':
+		if p := s.named[string(name)]; p != nil {
+			c = &change{name: string(name), before: p, there: s.onServer[string(name)]}
+		}
+		if s.onServer[string(name)] {
+			s.touched = true // it may have been the last that held the connection
+			delete(s.onServer, string(name))
+		}
 		delete(s.named, string(name))
 	case len(name) == 0:
 		s.portal = nil
 	default:
 		delete(s.portals, string(name))
 	}
+	return c
 }
 
 // execute returns what is owed for an Execute of the portal named in body.
@@ -220,6 +291,7 @@ func (s *Session) execute(st *step, body []byte) owed {
 	s.noteBegin(p.begin)
 	s.ending = s.ending || s.isLocal() && p.inspection.Ends
 	s.note(p.inspection)
+	s.makeWay(st, p.inspection)
 	o.inspection, o.start, o.parent = p.inspection, st.now.UnixNano(), p.parent
 	return o
 }

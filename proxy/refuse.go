@@ -35,14 +35,16 @@ func (s *Session) refuseMalformed(st *step, msg []byte, e clientError) int {
 }
 
 func (s *Session) refuseAs(st *step, msg []byte, e clientError, why string) {
+	var was *change
 	if msg[0] == 'Q' || msg[0] == 'P' && (len(msg) < 6 || msg[5] == 0) {
+		was = s.saveUnnamed()
 		s.forgetUnnamed() // as the server does before it parses
 	}
 	if s.sc == nil {
 		s.refuseLocally(st, msg[0], e)
 		return
 	}
-	s.sc.owed.push(owed{kind: replyTo(msg[0]), refusal: &e})
+	s.sc.owed.push(owed{kind: replyTo(msg[0]), refusal: &e, change: was})
 	st.toServer.add(appendFailing(st.toServer.grow(), msg, why))
 	s.sc.unsynced = msg[0] != 'Q' && msg[0] != 'F' || s.sc.unsynced
 }
@@ -62,10 +64,6 @@ func (s *Session) refuseLocally(st *step, typ byte, e clientError) {
 // refuseStream refuses a message of any size without holding it: its body is
 // dropped as it comes.
 func (s *Session) refuseStream(st *step, b []byte, size int, d *policy.Decision, p policy.Protocol) int {
-	if d.Action != policy.Block {
-		// A message that is not read cannot be forwarded, whatever the mode.
-		d.Action = policy.Block
-	}
 	s.record(st, *d, nil, p, nil)
 	s.refuse(st, b[:5], d)
 	return s.skip(b, size)

@@ -48,8 +48,10 @@ type Options struct {
 	Resolver *tenant.Resolver
 	// Engines judge statements, by the name of the database: each knows one
 	// catalogue. They are the databases that a client may name.
-	Engines    map[string]*policy.Engine
-	BlockedLog *blocklog.Writer
+	Engines map[string]*policy.Engine
+	// OpenDatabase, if set, returns the engine of any other database.
+	OpenDatabase func(ctx context.Context, name string) (*policy.Engine, error)
+	BlockedLog   *blocklog.Writer
 
 	Tracer trace.Tracer // nil: tracing is off
 	// SlowQuery is the duration from which a statement is logged; 0: never.

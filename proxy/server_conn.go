@@ -3,6 +3,7 @@ package proxy
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 )
 
 // Transaction status as ReadyForQuery reports it.
@@ -68,9 +69,12 @@ type frame struct {
 }
 
 var (
-	errLabel      = errors.New("the tenant context could not be set")
-	errFrame      = errors.New("server sent a message with an invalid length")
-	errUnexpected = errors.New("server sent a message that is not owed")
+	errLabel = errors.New("the tenant context could not be set")
+	// errLabelCancelled: a CancelRequest for the client's statement, or its
+	// statement_timeout, has hit the label in front of it.
+	errLabelCancelled = fmt.Errorf("%w: cancelled", errLabel)
+	errFrame          = errors.New("server sent a message with an invalid length")
+	errUnexpected     = errors.New("server sent a message that is not owed")
 )
 
 // idle reports that nothing is owed and no transaction is open.
@@ -93,9 +97,9 @@ type replies interface {
 	ready(st *step, o *owed)
 	// executed: the server has completed the Execute o.
 	executed(st *step, o *owed)
-	// undo: the message that was to make the change c has failed or is never
-	// carried out.
-	undo(c *change)
+	// undo: the message that was to make the change c has failed, or the
+	// server skips it.
+	undo(c *change, skipped bool)
 	// failed: the server answered o with an error, SQLSTATE code.
 	failed(st *step, o *owed, code string)
 	// parameter: the server reported a setting.
@@ -146,8 +150,6 @@ func (sc *serverConn) receive(st *step, b []byte, r replies) error {
 // whole tells for which messages the body is needed, with its bound.
 func whole(typ byte) int {
 	switch typ {
-	case 'E':
-		return maxErrorResponse
 	case 'S':
 		return maxParameterStatus
 	case 'Z', '1', '2', '3', 'n', 's', 'I':
@@ -160,15 +162,18 @@ func whole(typ byte) int {
 // read a statement differently from how it was inspected.
 func (sc *serverConn) setParameter(name, value string) error {
 	sc.params[name] = value
-	switch name {
-	case "client_encoding":
-		if value != "UTF8" {
-			return errUnsafeParameter
-		}
-	case "standard_conforming_strings":
-		if value != "on" {
-			return errUnsafeParameter
-		}
+	if safe, ok := safeReading[name]; ok && value != safe {
+		return errUnsafeParameter
 	}
 	return nil
+}
+
+// readsSafely reports whether the server reads a text as the guard does.
+func (sc *serverConn) readsSafely() bool {
+	for name, safe := range safeReading {
+		if value, ok := sc.params[name]; ok && value != safe {
+			return false
+		}
+	}
+	return true
 }

@@ -32,7 +32,7 @@ type recordingReplies struct {
 func (r *recordingReplies) ready(_ *step, o *owed)               { r.readied = append(r.readied, o.kind) }
 func (r *recordingReplies) executed(*step, *owed)                { r.done++ }
 func (r *recordingReplies) failed(_ *step, _ *owed, c string)    { r.codes = append(r.codes, c) }
-func (r *recordingReplies) undo(*change)                         {}
+func (r *recordingReplies) undo(*change, bool)                   {}
 func (r *recordingReplies) parameter(_ *step, n, v string) error { return r.sc.setParameter(n, v) }
 
 // play feeds b to a new server connection that owes what is given, cut into
@@ -195,7 +195,7 @@ func TestServerConn_OutOfStep(t *testing.T) {
 		{"success of what had to fail", []owed{{kind: owedQuery, refusal: &refusal}}, join(srvMsg('C', "SET\x00"), srvReady('I')), errUnexpected},
 		{"success of a Parse that had to fail", []owed{{kind: owedParse, refusal: &refusal}}, srvMsg('1', ""), errUnexpected},
 		{"length too small", []owed{{kind: owedQuery}}, []byte{'C', 0, 0, 0, 3}, errFrame},
-		{"endless ErrorResponse", []owed{{kind: owedQuery}}, []byte{'E', 0x7f, 0, 0, 0}, errFrame},
+		{"endless ParameterStatus", []owed{{kind: owedQuery}}, []byte{'S', 0x7f, 0, 0, 0}, errFrame},
 		{"unsafe encoding", []owed{{kind: owedQuery}}, srvMsg('S', "client_encoding\x00SJIS\x00"), errUnsafeParameter},
 		{"unsafe strings", []owed{{kind: owedQuery}}, srvMsg('S', "standard_conforming_strings\x00off\x00"), errUnsafeParameter},
 		{"CopyBothResponse", []owed{{kind: owedQuery}}, srvMsg('W', "\x00\x00\x00"), errUnexpected},

@@ -229,6 +229,10 @@ func (l *serverLink) cleaned() {
 		l.discard("cleaning left it in a transaction")
 		return
 	}
+	if !l.sc.readsSafely() {
+		l.discard("cleaning left it with an unsafe setting")
+		return
+	}
 	l.srv.pool.put(l, l.loop.Now())
 }
 
@@ -277,12 +281,18 @@ func (l *serverLink) ready(_ *step, o *owed) {
 
 func (l *serverLink) executed(*step, *owed) {}
 
-func (l *serverLink) undo(*change) {}
+func (l *serverLink) undo(*change, bool) {}
 
 func (l *serverLink) failed(*step, *owed, string) {}
 
+// parameter implements replies. What a client that is gone has set last may
+// be reported late; see cleaned.
 func (l *serverLink) parameter(_ *step, name, value string) error {
-	return l.sc.setParameter(name, value)
+	err := l.sc.setParameter(name, value)
+	if l.state.get() == linkCleaning {
+		return nil
+	}
+	return err
 }
 
 var errUnsafeParameter = errors.New("server reported an unsafe setting")

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/hex"
 	"strconv"
@@ -123,6 +124,11 @@ type change struct {
 	now, before *prepared
 	absent      bool // now is absent again
 
+	// was is the unnamed statement before the message.
+	was *unnamedState
+	// there: also under that name on the server connection.
+	there bool
+
 	id               statementID
 	prepared, closed string
 }
@@ -149,18 +155,28 @@ func (k *serverStatements) undo(c *change) {
 }
 
 // undo implements replies.
-func (s *Session) undo(c *change) {
+func (s *Session) undo(c *change, skipped bool) {
 	switch {
 	case c.absent:
 		c.now.absent = true
-	case c == &unnamedParse:
+	case c.was != nil && skipped:
+		s.statement, s.message, s.unnamed = c.was.statement, c.was.message, c.was.id
+	case c == &unnamedParse || c.was != nil:
+		// The server drops the old one before it reads the new one.
 		s.statement, s.message = nil, s.message[:0]
+	case c == &hiddenParse:
 	case c.now != nil:
 		if s.named[c.name] == c.now {
 			delete(s.named, c.name)
+			if c.there {
+				delete(s.onServer, c.name)
+			}
 		}
 	case c.before != nil && c.name != "" && s.named[c.name] == nil:
 		s.named[c.name] = c.before
+		if c.there {
+			s.keepOnServer(c.name)
+		}
 	case c.now == nil && c.before == nil:
 		delete(s.onServer, c.name)
 	}
@@ -172,12 +188,18 @@ func (s *Session) ensure(st *step, name string, p *prepared) string {
 	if p == nil {
 		return ""
 	}
+	if !p.exists() {
+		return s.ensureMissing(st, p)
+	}
 	if !s.pooling() {
 		if p.absent {
 			// The session has changed its server connection with its identity.
 			p.absent = false
 			s.parseAs(st, name, p.id.Value(), owed{kind: owedParse, hidden: true, change: &change{now: p, absent: true}})
 		}
+		return ""
+	}
+	if s.onServer[p.name] && s.named[p.name] == p {
 		return ""
 	}
 	s.materialise(st, p.inspection.Effects.Prepared, false)
@@ -193,6 +215,18 @@ func (s *Session) ensure(st *step, name string, p *prepared) string {
 		return name
 	}
 	return s.prepare(st, p.id, owed{kind: owedParse, hidden: true, change: &change{}})
+}
+
+// ensureMissing makes sure that the server has no such statement.
+func (s *Session) ensureMissing(st *step, p *prepared) string {
+	if p.name != "" {
+		return statementPrefix // nothing has this name
+	}
+	s.sc.known.unnamed = unnamedID{}
+	s.sc.unsynced = true
+	st.toServer.add(append(st.toServer.grow(), 'C', 0, 0, 0, 6, 'S', 0))
+	s.sc.owed.push(owed{kind: owedClose, own: true})
+	return ""
 }
 
 // prepare sends the Parse of a statement under a new name of the server
@@ -232,12 +266,7 @@ func (s *Session) materialise(st *step, names []string, sync bool) {
 		if p == nil || p.identity != nil || s.onServer[name] {
 			continue
 		}
-		if s.onServer == nil {
-			s.onServer = make(map[string]bool)
-		}
-		s.onServer[name] = true
-		s.pin |= pinPrepared
-		s.touched = true
+		s.keepOnServer(name)
 		s.parseAs(st, name, p.id.Value(), owed{kind: owedParse, own: sync, hidden: true, change: &change{name: name}})
 		sent = true
 	}
@@ -251,6 +280,32 @@ func (s *Session) materialise(st *step, names []string, sync bool) {
 	}
 }
 
+// keepOnServer notes that the server connection has a statement under the
+// client's name.
+func (s *Session) keepOnServer(name string) {
+	if s.onServer == nil {
+		s.onServer = make(map[string]bool)
+	}
+	s.onServer[name] = true
+	s.pin |= pinPrepared
+	s.touched = true
+}
+
+// quoteAsClient puts the client's name of a statement in the place of the
+// server's in an ErrorResponse, which is appended to b.
+func quoteAsClient(b, msg []byte, name string) []byte {
+	b, at := begin(b, 'E')
+	for rest := msg[5:]; ; {
+		i := bytes.Index(rest, []byte(statementPrefix))
+		if i < 0 {
+			return finish(append(b, rest...), at)
+		}
+		b = append(append(b, rest[:i]...), name...)
+		rest = rest[i+len(statementPrefix):]
+		rest = bytes.TrimLeft(rest, "0123456789abcdefghijklmnopqrstuvwxyz")
+	}
+}
+
 // carriedOut is called when the server has carried out a text.
 func (s *Session) carriedOut(ins *policy.Inspection) {
 	if ins == nil {
@@ -259,10 +314,12 @@ func (s *Session) carriedOut(ins *policy.Inspection) {
 	for _, name := range ins.Effects.Deallocated {
 		delete(s.named, name)
 		delete(s.onServer, name)
+		delete(s.byStatement, name)
 	}
 	if ins.Effects.Has(parser.EffectDiscardAll | parser.EffectDeallocateAll) {
 		clear(s.named)
 		clear(s.onServer)
+		clear(s.byStatement)
 		s.sc.known.clear()
 	}
 }
@@ -270,5 +327,5 @@ func (s *Session) carriedOut(ins *policy.Inspection) {
 // settles reports whether the session must know how a text ended before it
 // reads on: what comes next may use a prepared statement of that name.
 func (s *Session) settles(ins *policy.Inspection) bool {
-	return s.pooling() && ins.Effects.Has(parser.EffectPrepare|parser.EffectDeallocate|parser.EffectDeallocateAll|parser.EffectDiscardAll)
+	return ins.Effects.Has(parser.EffectPrepare | parser.EffectDeallocate | parser.EffectDeallocateAll | parser.EffectDiscardAll)
 }

@@ -44,7 +44,10 @@ func (sc *serverConn) message(st *step, b []byte, size int, r replies) (int, err
 	case 'S':
 		pass, err = sc.parameterStatus(st, b[5:size], r)
 	case 'E':
-		pass, err = sc.errorResponse(st, b[:size], r)
+		if len(b) < min(size, maxErrorResponse) {
+			return 0, nil
+		}
+		pass, err = sc.errorResponse(st, b[:min(size, maxErrorResponse)], size <= maxErrorResponse, r)
 	case 'Z':
 		pass, err = sc.readyForQuery(st, b[5:size], r)
 	case 'G':
@@ -191,8 +194,9 @@ func (sc *serverConn) parameterStatus(st *step, body []byte, r replies) (pass bo
 	return o == nil || !o.own && !o.hidden, nil
 }
 
-// errorResponse decides whose error the client sees. b is the whole message.
-func (sc *serverConn) errorResponse(st *step, b []byte, r replies) (pass bool, err error) {
+// errorResponse decides whose error the client sees. b is the message, or the
+// beginning of one that is too large to be held.
+func (sc *serverConn) errorResponse(st *step, b []byte, whole bool, r replies) (pass bool, err error) {
 	severity, code := errorFields(b[5:])
 	if severity != severityError {
 		// FATAL or PANIC: the server ends the connection, whatever was asked.
@@ -207,6 +211,9 @@ func (sc *serverConn) errorResponse(st *step, b []byte, r replies) (pass bool, e
 	if o.kind == owedLabel {
 		// Nothing of the client behind it is carried out, and nothing ever
 		// will be on this connection.
+		if code == "57014" {
+			return false, errLabelCancelled
+		}
 		return false, fmt.Errorf("%w: SQLSTATE %s", errLabel, code)
 	}
 	if sc.copying == copyIn {
@@ -219,17 +226,22 @@ func (sc *serverConn) errorResponse(st *step, b []byte, r replies) (pass bool, e
 	}
 	r.failed(st, o, code)
 	pass = !o.own
-	if pass && o.refusal != nil {
+	switch {
+	case !pass:
+	case o.refusal != nil:
 		st.toClient.add(o.refusal.appendTo(st.toClient.grow()))
+		pass = false
+	case o.of != nil && whole:
+		st.toClient.add(quoteAsClient(st.toClient.grow(), b, o.of.name))
 		pass = false
 	}
 	switch o.kind {
 	case owedQuery, owedCall, owedSync:
 		o.failed = true
 	default:
-		sc.owed.fail(func(c *change) {
+		sc.owed.fail(func(c *change, skipped bool) {
 			sc.known.undo(c)
-			r.undo(c)
+			r.undo(c, skipped)
 		})
 	}
 	return pass, nil

@@ -234,6 +234,9 @@ func (s *Session) serverBytes(st *step, b []byte) {
 	sc := s.sc
 	if err := sc.receive(st, b, s); err != nil {
 		sc.doubtful(err.Error())
+		if errors.Is(err, errLabelCancelled) && s.labelCancelled(st) {
+			return
+		}
 		s.env.log.Error("server connection out of step", "session", s.id, "server_pid", sc.pid, "error", err)
 		e := &errServerProtocol
 		switch {
@@ -243,6 +246,12 @@ func (s *Session) serverBytes(st *step, b []byte) {
 			e = &errTenantContext
 		}
 		s.end(st, endServerFault, e)
+		return
+	}
+	if sc.fatal {
+		// The client was told. Its next words must not find another server
+		// connection, even if they are there already.
+		s.end(st, endServerFault, nil)
 		return
 	}
 	s.afterReplies(st)

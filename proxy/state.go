@@ -67,6 +67,12 @@ type sessionState struct {
 	// onServer are the prepared statements that are on the server connection
 	// under the client's own names, since a statement refers to them.
 	onServer map[string]bool
+	// byStatement are names that the client's statements (PREPARE, EXECUTE)
+	// have used since the server connection is kept for such a statement.
+	byStatement map[string]bool
+	// custom are the settings with a dot in their name that the client has
+	// SET: the server shows them in no list.
+	custom []string
 	// sequences counts the transactions since the session has called nextval.
 	sequences int
 }
@@ -85,6 +91,15 @@ func (s *Session) note(ins *policy.Inspection) {
 	if e.Has(parser.EffectSequenceState) {
 		s.sequences = 0
 	}
+	if e.Has(parser.EffectPrepare) {
+		if s.byStatement == nil {
+			s.byStatement = make(map[string]bool)
+		}
+		for _, name := range e.Prepared {
+			s.byStatement[name] = true
+		}
+	}
+	s.noteCustom(e)
 	if e.Has(parser.EffectExecute) {
 		for _, name := range e.Prepared {
 			if p := s.named[name]; p != nil && !p.inspection.Effects.Has(parser.EffectExecute) {
@@ -101,6 +116,33 @@ func (s *Session) note(ins *policy.Inspection) {
 	if e.Has(parser.EffectUnknown) && s.sc != nil {
 		// Nobody has read what it did: what is left of it cannot be cleaned.
 		s.sc.doubtful("it ran code that the guard could not read")
+	}
+}
+
+// noteCustom keeps the names of custom settings that the text sets.
+func (s *Session) noteCustom(e *parser.Effects) {
+	if !s.pooling() || !e.Has(parser.EffectSetSession|parser.EffectReset) {
+		return
+	}
+	for _, name := range e.Settings {
+		if name == "" || strings.Contains(name, ".") && len(s.custom) >= maxCustomSettings {
+			// The server could not be asked for it.
+			s.pin |= pinOther
+			s.sc.doubtful("it carries settings that cannot be known")
+			return
+		}
+		if i, found := slices.BinarySearch(s.custom, name); !found && strings.Contains(name, ".") {
+			s.custom = slices.Insert(s.custom, i, name)
+		}
+	}
+}
+
+// makeWay closes idle server connections in front of a statement that waits
+// until nobody is connected to a database.
+func (s *Session) makeWay(st *step, ins *policy.Inspection) {
+	switch ins.Kind {
+	case "CREATE DATABASE", "DROP DATABASE", "ALTER DATABASE":
+		st.ask(closeIdle{})
 	}
 }
 
@@ -189,6 +231,19 @@ UNION ALL SELECT 't', '', '' FROM pg_catalog.pg_class WHERE relnamespace OPERATO
 UNION ALL SELECT 't', '', '' FROM pg_catalog.pg_proc WHERE pronamespace OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()
 UNION ALL SELECT 't', '', '' FROM pg_catalog.pg_type WHERE typnamespace OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()`
 
+// customSQL asks for custom settings, in the form of stateSQL.
+func customSQL(names []string) string {
+	var b strings.Builder
+	for i, name := range names {
+		b.WriteString([]string{"\nUNION ALL SELECT 's', n, pg_catalog.current_setting(n, true) FROM pg_catalog.unnest(ARRAY[", ", "}[min(i, 1)])
+		b.WriteString(tenant.QuoteLiteral(name))
+	}
+	if b.Len() > 0 {
+		b.WriteString("]) AS n WHERE pg_catalog.current_setting(n, true) IS NOT NULL")
+	}
+	return b.String()
+}
+
 // stateReasons are the letters of stateSQL.
 var stateReasons = map[byte]pinReason{'p': pinPrepared, 'c': pinCursor, 'l': pinListen, 'k': pinLock, 't': pinTemp}
 
@@ -238,7 +293,7 @@ func (r *stateRows) add(b []byte) error {
 func (s *Session) askState(st *step) {
 	s.wait = waitLabel
 	s.deadline = st.now.Add(s.env.opts.Limits.ServerResetTimeout)
-	s.ownQuery(st, stateSQL, owed{kind: owedQuery, own: true, rows: &stateRows{}})
+	s.ownQuery(st, stateSQL+customSQL(s.custom), owed{kind: owedQuery, own: true, rows: &stateRows{}})
 }
 
 // stateKnown is called with the server's answer to askState.
@@ -253,6 +308,7 @@ func (s *Session) stateKnown(o *owed) {
 	s.pin = s.pin&^askable | o.rows.pins
 	if s.pin&pinPrepared == 0 {
 		clear(s.onServer)
+		clear(s.byStatement)
 	}
 	s.state = s.encode(o.rows.settings)
 	s.sc.state = s.state
@@ -261,6 +317,7 @@ func (s *Session) stateKnown(o *owed) {
 // encode returns the settings of the client's among those of the session.
 func (s *Session) encode(settings []setting) clientSettings {
 	slices.SortFunc(settings, func(a, b setting) int { return strings.Compare(a.name, b.name) })
+	settings = slices.CompactFunc(settings, func(a, b setting) bool { return a.name == b.name })
 	var b []byte
 	for _, v := range settings {
 		isOurs := func(p tenant.Setting) bool { return strings.EqualFold(p.Name, v.name) }

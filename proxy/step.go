@@ -35,6 +35,9 @@ type (
 		text     string
 		extended bool
 	}
+	// openDatabase asks for the engine of a database that is not known yet;
+	// answered by databaseOpened.
+	openDatabase struct{ name string }
 	// borrowServer asks for a server connection; answered by serverBorrowed.
 	borrowServer struct{}
 	// stopWaiting takes borrowServer back.
@@ -44,6 +47,8 @@ type (
 	// As a pointer each, they cost no memory as a request.
 	returnServer struct{ sc *serverConn }
 	returnClean  struct{ sc *serverConn }
+	// closeIdle closes the server connections that nobody uses.
+	closeIdle struct{}
 	// cancelQuery carries a CancelRequest to the session that owns the key.
 	cancelQuery struct{ key string }
 	// cancelOwn cancels the statement that runs for this session.
@@ -55,10 +60,12 @@ type (
 func (startTLS) isRequest()     {}
 func (verifyToken) isRequest()  {}
 func (inspectText) isRequest()  {}
+func (openDatabase) isRequest() {}
 func (borrowServer) isRequest() {}
 func (stopWaiting) isRequest()  {}
 func (returnServer) isRequest() {}
 func (returnClean) isRequest()  {}
+func (closeIdle) isRequest()    {}
 func (cancelQuery) isRequest()  {}
 func (cancelOwn) isRequest()    {}
 func (closeClient) isRequest()  {}

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/pgbulkhead/bulkhead/database/catalog"
 	"github.com/pgbulkhead/bulkhead/internal/config"
@@ -22,6 +24,10 @@ type catalogs struct {
 	cfg    *config.Config
 	server proxy.ServerOptions
 	log    *slog.Logger
+
+	settings []string // that the tenant context sets
+
+	opening sync.Mutex // held while an engine is made: one at a time
 
 	mu      sync.Mutex
 	byName  map[string]*policy.Engine
@@ -107,29 +113,76 @@ func (c *catalogs) judge(ctx context.Context) error {
 	return nil
 }
 
-// engines makes an engine for each database that a client may name.
+// engines makes an engine for each database that the configuration names.
 func (c *catalogs) engines(ctx context.Context, settings []string) (map[string]*policy.Engine, error) {
-	for _, name := range append([]string{c.server.Database}, c.cfg.Server.Databases...) {
-		if c.byName[name] != nil {
-			continue
-		}
-		o := policyOptions(c.cfg, settings)
-		o.Lookup = func(ctx context.Context) (*policy.Catalog, error) { return c.read(ctx, name) }
-		var err error
-		if o.Catalog, err = c.read(ctx, name); err != nil {
-			return nil, &exitError{code: exitUnreachable, err: fmt.Errorf("database %s: %w", name, err)}
-		}
-		if c.byName[name], err = policy.New(o); err != nil {
-			return nil, &exitError{code: exitUsage, err: fmt.Errorf("policy: %w", err)}
+	c.settings = settings
+	for _, name := range c.databases() {
+		if _, err := c.open(ctx, name); err != nil {
+			return nil, err
 		}
 	}
-	return c.byName, nil
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return maps.Clone(c.byName), nil
+}
+
+// databases are those that the configuration names.
+func (c *catalogs) databases() []string {
+	names := []string{c.server.Database}
+	for _, name := range c.cfg.Server.Databases {
+		if name != anyDatabase && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// anyDatabase in server.databases stands for every database of the server.
+const anyDatabase = "*"
+
+// open returns the engine of a database, which is made if there is none.
+func (c *catalogs) open(ctx context.Context, name string) (*policy.Engine, error) {
+	c.opening.Lock()
+	defer c.opening.Unlock()
+	c.mu.Lock()
+	e := c.byName[name]
+	c.mu.Unlock()
+	if e != nil {
+		return e, nil
+	}
+	o := policyOptions(c.cfg, c.settings)
+	o.Lookup = func(ctx context.Context) (*policy.Catalog, error) { return c.read(ctx, name) }
+	snapshot, err := c.load(ctx, name)
+	if err != nil {
+		return nil, &exitError{code: exitUnreachable, err: fmt.Errorf("database %s: %w", name, err)}
+	}
+	o.Catalog = policyCatalog(snapshot)
+	if e, err = policy.New(o); err != nil {
+		return nil, &exitError{code: exitUsage, err: fmt.Errorf("policy: %w", err)}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.byName[name] = e
+	return e, nil
+}
+
+// opener returns open if clients may name any database, else nil.
+func (c *catalogs) opener() func(ctx context.Context, name string) (*policy.Engine, error) {
+	if !slices.Contains(c.cfg.Server.Databases, anyDatabase) {
+		return nil
+	}
+	return c.open
 }
 
 func (c *catalogs) read(ctx context.Context, database string) (*policy.Catalog, error) {
 	snapshot, err := c.load(ctx, database)
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && pg.Code == "3D000" && c.opener() != nil {
+		delete(c.byName, database) // dropped: no client needs it any more
+		return nil, err
+	}
 	if err != nil {
 		c.failing = "the server's catalogue cannot be read"
 		c.log.Warn("catalogue cannot be read", "database", database, "error", err)
@@ -141,7 +194,10 @@ func (c *catalogs) read(ctx context.Context, database string) (*policy.Catalog, 
 
 // refreshAll reads all catalogues anew. What cannot be read stays as it was.
 func (c *catalogs) refreshAll(ctx context.Context) {
-	for name, e := range c.byName {
+	c.mu.Lock()
+	engines := maps.Clone(c.byName)
+	c.mu.Unlock()
+	for name, e := range engines {
 		if snapshot, err := c.read(ctx, name); err == nil {
 			e.SetCatalog(snapshot)
 		}

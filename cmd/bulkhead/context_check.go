@@ -26,7 +26,7 @@ func (c *catalogs) judgeContext(ctx context.Context, key *tenant.Key) error {
 		slices.Sort(roles)
 		roles = slices.Compact(roles)
 	}
-	for _, database := range append([]string{c.server.Database}, c.cfg.Server.Databases...) {
+	for _, database := range c.databases() {
 		for _, role := range roles {
 			if err := c.probeContext(ctx, database, role, key); err != nil {
 				return fmt.Errorf("database %s: %w", database, err)

@@ -29,6 +29,7 @@ Exit codes: 0 fine, 1 findings or refusal, 2 usage or configuration error,
 	root.AddCommand(
 		newServeCommand(),
 		newDemoCommand(),
+		newCheckCommand(),
 		newInspectCommand(),
 		newRulesCommand(),
 		newBlockedCommand(),

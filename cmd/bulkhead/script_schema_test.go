@@ -17,7 +17,7 @@ import (
 
 // scriptSchema implements the script command `schema NAME`: a database with the
 // schema of that name in database/testdata/schemas, whose superuser's DSN is
-// in $DSN.
+// in $DSN, and that of the role NAME_app in $APP_DSN.
 func scriptSchema(t *testing.T, ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: schema NAME")
@@ -29,6 +29,7 @@ func scriptSchema(t *testing.T, ts *testscript.TestScript, neg bool, args []stri
 	server.Exec(t, "postgres", "create database "+name)
 	server.Exec(t, name, string(text))
 	ts.Setenv("DSN", server.SocketDSN(name))
+	ts.Setenv("APP_DSN", server.DSN(args[0]+"_app", name))
 }
 
 // scriptSQL implements the script command `sql DSN TEXT`, whose rows go to

@@ -180,6 +180,11 @@ func (f *verifyFlags) check() error {
 	default:
 		return usageErrorf("--scratch-from %q: write dump or template", f.scratchFrom)
 	}
+	for name, dsn := range map[string]string{"--dsn": f.dsn, "--app-dsn": f.appDSN, "--proxy-dsn": f.proxyDSN} {
+		if _, err := pgx.ParseConfig(dsn); err != nil {
+			return usageErrorf("%s: not a connection string that libpq takes", name)
+		}
+	}
 	if f.proxyDSN != "" && f.key == "" && (f.tokens[verify.A] == "" || f.tokens[verify.B] == "") {
 		return usageErrorf("--proxy-dsn needs --token-a and --token-b, or --key to make tokens")
 	}

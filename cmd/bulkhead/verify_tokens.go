@@ -19,6 +19,7 @@ import (
 type verifyTokens struct {
 	tokens                          [2]string // files
 	key, issuer, audience, orgClaim string
+	role                            string // role claim of tokens made with key
 }
 
 func (f *verifyTokens) add(cmd *cobra.Command) {
@@ -63,7 +64,7 @@ func (f *verifyTokens) source() func(org string, side verify.Side, subject strin
 // mint makes a token for a context of the matrix.
 func (f *verifyTokens) mint(org, subject string, c verify.Context) (string, error) {
 	o := auth.MintOptions{
-		KeyFile: f.key, Issuer: f.issuer, Audience: f.audience, OrgClaim: f.orgClaim, Org: org, Subject: subject, TTL: time.Hour, Now: time.Now(),
+		KeyFile: f.key, Issuer: f.issuer, Audience: f.audience, OrgClaim: f.orgClaim, Org: org, Subject: subject, Role: f.role, TTL: time.Hour, Now: time.Now(),
 	}
 	switch c {
 	case verify.None:

@@ -105,10 +105,19 @@ type securable struct {
 	sql    string // TABLE x.y, FUNCTION x.y(int), SCHEMA x: as GRANT ... ON writes it
 	column string // quoted; of a column's own list
 	lock   string
-	// prefix and suffix make another statement of GRANT and REVOKE: ALTER
-	// DEFAULT PRIVILEGES FOR ROLE x, TABLES.
-	prefix string
-	key    string // of the world
+	// prefix makes another statement of GRANT and REVOKE: ALTER DEFAULT
+	// PRIVILEGES FOR ROLE x.
+	prefix   string
+	key      string // of the world
+	relation *inventory.Relation
+}
+
+// columns are those whose own lists a REVOKE on the relation touches.
+func (s *securable) columns() []*inventory.Column {
+	if s.relation == nil {
+		return nil
+	}
+	return s.relation.Columns
 }
 
 func grantee(role string) string {
@@ -164,25 +173,4 @@ func as(role, owner, sql string) string {
 		return sql
 	}
 	return "set local role " + inventory.Quote(role) + ";\n" + sql + ";\nreset role"
-}
-
-// regrant is the inverse of a revoke: the grants, and where the entry went, the
-// entries behind it once more, so that all stand in their old order.
-func (s *securable) regrant(before, after acl, e aclEntry, owner string) string {
-	out := []string{as(e.grantor, owner, s.grantSQL(e.grantee, e.privileges))}
-	now := after.clone()
-	now.grant(e.grantee, e.grantor, e.privileges)
-	if sameOrder(before, now) {
-		return out[0]
-	}
-	first := slices.IndexFunc(before, func(x aclEntry) bool { return x.grantee == e.grantee && x.grantor == e.grantor })
-	for _, behind := range before[first+1:] {
-		if behind.grantor != owner {
-			return out[0] // who depends on whom matters more than the order
-		}
-	}
-	for _, behind := range before[first+1:] {
-		out = append(out, s.revokeSQL(behind.grantee, behind.privileges), s.grantSQL(behind.grantee, behind.privileges))
-	}
-	return strings.Join(out, ";\n")
 }

@@ -10,10 +10,6 @@ import (
 	"github.com/pgbulkhead/bulkhead/database/inventory"
 )
 
-// orgID is the tenant of the session, evaluated once for each statement: a
-// bare call would run for each row, and forbid a parallel plan.
-const orgID = "(select bulkhead.org_id())"
-
 // depth is how far a tenant table is from the root: conditions follow
 // references towards the root only, so that they end.
 func depth(t *inventory.Tenancy) int {
@@ -33,27 +29,51 @@ func column(r *inventory.Relation, c *inventory.Column) string {
 }
 
 // ownRow is the condition that a row of a root or direct table is the
-// tenant's. The context is cast, never the column, whose index would be of no use.
-func (p *planner) ownRow(t *inventory.Tenancy, col string, org func(cast string) string) string {
-	if k := t.Reference; k != nil && k.References == p.m.Root && p.m.RootKey != nil {
-		i := slices.Index(k.Columns, t.Column)
-		if key := k.ReferencedColumns[i]; key != p.m.RootKey {
-			root := p.m.Root
-			return fmt.Sprintf("%s = (select root.%s from %s root where root.%s = %s)",
-				col, inventory.Quote(key.Name), root.SQL(), inventory.Quote(p.m.RootKey.Name), org(""))
-		}
+// tenant's. The context is cast and not the column, whose index would be of no
+// use, where there is a cast.
+func (p *planner) ownRow(t *inventory.Tenancy, col string) string {
+	if key := p.otherKey(t); key != nil {
+		return fmt.Sprintf("%s = (select root.%s from %s root where root.%s = %s)",
+			col, inventory.Quote(key.Name), p.m.Root.SQL(), inventory.Quote(p.m.RootKey.Name), orgAs(""))
 	}
-	cast := ""
-	if t.Column.BaseType != p.keyType {
-		cast = "::" + t.Column.BaseType
+	switch {
+	case t.Column.BaseType == p.keyType:
+		return col + " = " + orgAs("")
+	case castable(p.keyType, t.Column.BaseType):
+		return col + " = " + orgAs("::"+t.Column.BaseType)
 	}
-	return col + " = " + org(cast)
+	return col + "::text = " + orgAs("::text") // no row can be equal, but the policy can be written
 }
 
-func inPolicy(cast string) string {
-	if cast == "" {
-		return orgID
+// otherKey is the column of the root table that the tenant's column references,
+// if it is another one than the key: a slug, say.
+func (p *planner) otherKey(t *inventory.Tenancy) *inventory.Column {
+	k := t.Reference
+	if k == nil || k.References != p.m.Root || p.m.RootKey == nil {
+		return nil
 	}
+	if key := k.ReferencedColumns[slices.Index(k.Columns, t.Column)]; key != p.m.RootKey {
+		return key
+	}
+	return nil
+}
+
+var (
+	stringTypes = []string{"text", "character varying", "character", "name"}
+	numberTypes = []string{"smallint", "integer", "bigint", "numeric"}
+)
+
+// castable reports whether the tenant's key can be cast to the type of a
+// column. Types of a schema are taken for domains of it.
+func castable(from, to string) bool {
+	return slices.Contains(stringTypes, to) || slices.Contains(stringTypes, from) ||
+		slices.Contains(numberTypes, from) && slices.Contains(numberTypes, to) || strings.Contains(to, ".")
+}
+
+// orgAs is the tenant of the session with a cast, such as ::text, or "" for
+// none. It is evaluated once for each statement: a bare call would run for each
+// row, and forbid a parallel plan.
+func orgAs(cast string) string {
 	return "(select bulkhead.org_id()" + cast + ")"
 }
 
@@ -169,16 +189,12 @@ func (l link) call(name string) string {
 	return "bulkhead." + name + "(" + strings.Join(arguments, ", ") + ")"
 }
 
-// inFunction is the context inside a function: the planner evaluates it once
-// there, too.
-func inFunction(cast string) string { return inPolicy(cast) }
-
 // truth is the condition that a row of a table, under an alias, belongs to the
 // tenant, without row security: for the body of a function that bypasses it.
 // Aliases are numbered, as the conditions nest.
 func (p *planner) truth(t *inventory.Tenancy, alias string, n *int) string {
 	if t.Class != inventory.Indirect {
-		return p.ownRow(t, alias+"."+inventory.Quote(t.Column.Name), inFunction)
+		return p.ownRow(t, alias+"."+inventory.Quote(t.Column.Name))
 	}
 	links, certain := p.parents(t)
 	var parts, set []string
@@ -214,7 +230,7 @@ func (p *planner) truth(t *inventory.Tenancy, alias string, n *int) string {
 func (p *planner) truthTables(t *inventory.Tenancy, found map[*inventory.Relation]bool) {
 	found[t.Relation] = true
 	if t.Class != inventory.Indirect {
-		if k := t.Reference; k != nil && k.References == p.m.Root && k.ReferencedColumns[slices.Index(k.Columns, t.Column)] != p.m.RootKey {
+		if p.otherKey(t) != nil {
 			found[p.m.Root] = true
 		}
 		return

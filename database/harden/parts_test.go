@@ -46,6 +46,7 @@ func TestHarden_Grants(t *testing.T) {
 			"select has_table_privilege('grants_reader', 'orders', 'select with grant option')":                                            "true",
 			"select has_table_privilege('grants_reader', 'secrets', 'select')":                                                             "true",
 			"select has_table_privilege('grants_reader', 'mv_orders', 'select')":                                                           "true",
+			"select pg_has_role('grants_reader', 'grants_bypass', 'member')":                                                               "true",
 			"select pg_has_role('grants_app', 'grants_rw', 'member')":                                                                      "true",
 			"select count(*) from pg_default_acl, aclexplode(defaclacl) where grantee = 'grants_reader'::regrole":                          "1",
 			"select count(*) from pg_db_role_setting, unnest(setconfig) as c where setrole = 'grants_app'::regrole and c like 'work_mem%'": "1",

@@ -87,6 +87,7 @@ type planner struct {
 	bad      []string                                      // links that cannot be followed
 	madeRole map[string]bool
 	views    map[*inventory.Relation]bool // that read tenants' rows
+	around   map[*inventory.Relation]bool // of these, those that row security cannot bind
 }
 
 func newPlanner(ctx context.Context, tx pgx.Tx, o *Options) (*planner, error) {

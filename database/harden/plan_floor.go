@@ -45,7 +45,47 @@ func (p *planner) floors() error {
 		p.checkText(t, &texts[i])
 		p.in(t.Relation.Object(), func() { p.floor(t.Relation, &texts[i]) })
 	}
+	p.seal(tables)
 	return nil
+}
+
+// floorNote begins the comment on a floor. Two digests follow: of the text that
+// harden wrote, which tells whether the table needs another one by now; and of
+// what the server made of it, which tells whether somebody has changed it.
+const floorNote = "bulkhead floor 1 "
+
+// sealFloors adds the second digest to the comments that lack it.
+const sealFloors = `do $bulkhead$
+declare
+  f record;
+begin
+  for f in
+    select p.polrelid::regclass::text as t, (regexp_match(d.description, '^bulkhead floor 1 [0-9a-f]{16}'))[1] as note,
+      ' ' || left(encode(sha256(convert_to(pg_get_expr(p.polqual, p.polrelid) || ' / ' || pg_get_expr(p.polwithcheck, p.polrelid), 'UTF8')), 'hex'), 16) as seal, d.description
+    from pg_catalog.pg_policy p join pg_catalog.pg_description d on d.classoid = 'pg_catalog.pg_policy'::regclass and d.objoid = p.oid
+    where p.polname = 'bulkhead_floor'
+  loop
+    if f.note || f.seal <> f.description then
+      execute format('comment on policy bulkhead_floor on %s is %L', f.t, f.note || f.seal);
+    end if;
+  end loop;
+end
+$bulkhead$`
+
+// seal adds the step that seals the floors, if the plan writes one or finds one
+// that was not sealed.
+func (p *planner) seal(tables []*inventory.Tenancy) {
+	open := slices.ContainsFunc(p.plan.Steps, func(s Step) bool { return strings.HasSuffix(s.Object, ":"+floorPolicy) })
+	for _, t := range tables {
+		open = open || len(strings.Fields(p.comments[t.Relation.Object()+":"+floorPolicy])) == len(strings.Fields(floorNote))+1
+	}
+	if open {
+		p.add(Step{
+			SQL: sealFloors, Inverse: nothingToUndo, Object: "database:" + p.s.Database,
+			Reason: "notes in the comments of the floors what the server made of them, so that a change shows",
+			Lock:   "SHARE UPDATE EXCLUSIVE on the tables with a new floor",
+		})
+	}
 }
 
 // policyEdges notes which tables the policies of each table read: PostgreSQL
@@ -115,7 +155,6 @@ type floorText struct {
 	using, check string
 	parents      []link // that using follows
 	functions    []follower
-	uses         []*inventory.Relation // that the sub-selects read
 }
 
 // follower is a function that follows a link where a sub-select cannot.
@@ -129,11 +168,18 @@ type follower struct {
 func (p *planner) usingText(t *inventory.Tenancy) floorText {
 	var f floorText
 	if t.Class != inventory.Indirect {
-		f.using = p.ownRow(t, column(t.Relation, t.Column), inPolicy)
-		if strings.Contains(f.using, " root where ") {
-			f.uses = append(f.uses, p.m.Root)
-			p.edges[t.Relation] = append(p.edges[t.Relation], p.m.Root)
+		f.using = p.ownRow(t, column(t.Relation, t.Column))
+		if p.otherKey(t) == nil {
+			return f
 		}
+		if slug := (link{t.Reference, t.Column.NotNull}); p.leads(p.m.Root, t.Relation) || !p.readable(slug) {
+			f.using = p.follows(t, &f, slug, true)
+			if f.using == "" {
+				p.bad = append(p.bad, slug.key.Object())
+			}
+			return f
+		}
+		p.edges[t.Relation] = append(p.edges[t.Relation], p.m.Root)
 		return f
 	}
 	links, certain := p.parents(t)
@@ -194,7 +240,6 @@ func (p *planner) follows(t *inventory.Tenancy, f *floorText, l link, using bool
 		if using {
 			p.edges[t.Relation] = append(p.edges[t.Relation], other)
 		}
-		f.uses = append(f.uses, other)
 		return l.follow()
 	}
 	if !p.s.Login.Superuser { // only a superuser makes roles that bypass row security
@@ -243,8 +288,7 @@ func (p *planner) floor(r *inventory.Relation, f *floorText) {
 
 func (p *planner) floorPolicy(r *inventory.Relation, f *floorText) {
 	body := "using (" + f.using + ")\n  with check (" + f.check + ")"
-	sum := sha256.Sum256([]byte(body))
-	note := "bulkhead floor 1 " + hex.EncodeToString(sum[:8])
+	note := floorNote + shortDigest(body)
 	object := r.Object() + ":" + floorPolicy
 	i := slices.IndexFunc(r.Policies, func(x *inventory.Policy) bool { return x.Name == floorPolicy })
 	comment := func(text string) string {
@@ -259,7 +303,7 @@ func (p *planner) floorPolicy(r *inventory.Relation, f *floorText) {
 		return
 	}
 	old := r.Policies[i]
-	if p.comments[object] == note && isFloor(old, f) {
+	if strings.HasPrefix(p.comments[object], note) && isFloor(old, p.comments[object]) {
 		return
 	}
 	oldComment := "null"
@@ -287,40 +331,23 @@ func (p *planner) floorReason(r *inventory.Relation) string {
 	return why
 }
 
-// isFloor reports whether a policy is still what harden made: the digest in the
-// comment stays when somebody changes the policy.
-func isFloor(x *inventory.Policy, f *floorText) bool {
+// shortDigest is enough to tell that something has changed.
+func shortDigest(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:8])
+}
+
+// isFloor reports whether a policy is still what harden made. A floor whose
+// comment is not sealed yet is taken for one.
+func isFloor(x *inventory.Policy, note string) bool {
 	if x.Permissive || x.Command != '*' || !slices.Equal(x.Roles, []string{inventory.Public}) || x.Using == "" || x.Check == "" {
 		return false
 	}
-	used := make(map[string]bool)
-	for _, r := range x.Uses.Relations {
-		if r != x.Relation {
-			used[r.Object()] = true
-		}
+	words := strings.Fields(note)
+	if sealed := len(strings.Fields(floorNote)) + 2; len(words) != sealed {
+		return true
 	}
-	for _, fn := range x.Uses.Functions {
-		used[fn.Name] = true
-	}
-	wanted := make(map[string]bool)
-	for _, r := range f.uses {
-		wanted[r.Object()] = true
-	}
-	for _, fn := range f.functions {
-		wanted[fn.name] = true
-	}
-	if strings.Contains(f.check, "bulkhead.org_id()") {
-		wanted["org_id"] = true
-	}
-	if len(used) != len(wanted) {
-		return false
-	}
-	for name := range wanted {
-		if !used[name] {
-			return false
-		}
-	}
-	return !strings.Contains(strings.ToLower(x.Using), " or true") && x.Using != "true"
+	return words[len(words)-1] == shortDigest(x.Using+" / "+x.Check)
 }
 
 // policySQL writes an existing policy anew, as it was read.

@@ -34,7 +34,7 @@ func (p *planner) relationGrants(r *inventory.Relation) {
 	t := p.m.Tenancy(r)
 	switch {
 	case p.closed(r):
-		p.revokeRelation(r, nil, "row security cannot apply to a "+r.Kind.String()+": it shows the rows of all tenants")
+		p.revokeRelation(r, nil, p.closedReason(r))
 	case t != nil && t.Class == inventory.Global:
 		p.revokeRelation(r, []string{"INSERT", "UPDATE", "DELETE", "TRUNCATE", "TRIGGER", "REFERENCES", "MAINTAIN"},
 			"the table belongs to no tenant: what one writes there, all others read")
@@ -45,6 +45,13 @@ func (p *planner) relationGrants(r *inventory.Relation) {
 		p.beyondRows(r)
 		p.publicGrants(r)
 	}
+}
+
+func (p *planner) closedReason(r *inventory.Relation) string {
+	if r.Kind == inventory.View {
+		return "it shows a materialized view or foreign table, to which row security cannot apply: add the condition on bulkhead.org_id() and grant it again"
+	}
+	return "row security cannot apply to a " + r.Kind.String() + ": it shows the rows of all tenants"
 }
 
 func (p *planner) beyondRows(r *inventory.Relation) {

@@ -83,10 +83,10 @@ func (p *planner) moveRelation(r *inventory.Relation) {
 	})
 	before := p.w.list(relationKey(r)).clone()
 	p.w.changeOwner(relationKey(r), tablesRole)
-	p.grantBack(r, old, before)
 	for _, c := range r.Columns {
 		p.w.changeOwner(columnKey(c), tablesRole)
 	}
+	p.grantBack(r, old, before)
 	for _, s := range p.s.Relations {
 		if s.Kind != inventory.Sequence || s.OwnedBy == nil || s.OwnedBy.Relation != r {
 			continue
@@ -118,6 +118,8 @@ func (p *planner) closed(r *inventory.Relation) bool {
 		return p.views[r]
 	case inventory.ForeignTable:
 		return p.m.Tenancy(r).Class != inventory.Global
+	case inventory.View:
+		return p.around[r]
 	}
 	return false
 }

@@ -15,10 +15,11 @@ import (
 func (p *planner) roleGraph() {
 	p.group = ""
 	p.attributes()
+	gone := make(map[*inventory.Membership]bool)
 	for _, role := range p.s.Roles {
 		for _, m := range role.Memberships {
 			if p.ended[m] {
-				p.endMembership(m)
+				p.endMembership(m, gone)
 			}
 		}
 	}
@@ -35,8 +36,11 @@ func (p *planner) attributes() {
 			has  bool
 			name string
 		}{
-			{r.Superuser, "superuser"}, {r.BypassRLS, "bypassrls"}, {r.CreateRole, "createrole"},
-			{r.CreateDB, "createdb"}, {r.Replication, "replication"},
+			{r.Superuser, "superuser"},
+			{r.BypassRLS, "bypassrls"},
+			{r.CreateRole, "createrole"},
+			{r.CreateDB, "createdb"},
+			{r.Replication, "replication"},
 		} {
 			if a.has {
 				on = append(on, a.name)
@@ -62,23 +66,72 @@ func (p *planner) attributes() {
 // between two roles.
 const version16 = 16
 
-func (p *planner) endMembership(m *inventory.Membership) {
-	role, member := inventory.Quote(m.Role.Name), inventory.Quote(m.Member.Name)
-	back := "grant " + role + " to " + member
-	end := "revoke " + role + " from " + member
-	if p.s.Server.Major() >= version16 {
-		back += fmt.Sprintf(" with admin %t, inherit %t, set %t", m.Admin, m.Inherit, m.Set)
-		end += " granted by " + inventory.Quote(m.Grantor)
-	} else if m.Admin {
-		back += " with admin option"
+// endMembership ends a membership, and first those that its member has granted
+// to others: since 16 the server would refuse else.
+func (p *planner) endMembership(m *inventory.Membership, gone map[*inventory.Membership]bool) {
+	if gone[m] {
+		return
 	}
-	if m.Grantor != "" {
-		back += " granted by " + inventory.Quote(m.Grantor)
+	gone[m] = true
+	if m.Admin && p.s.Server.Major() >= version16 {
+		for _, x := range m.Role.Members {
+			if x.Grantor == m.Member.Name && x != m {
+				p.endPassedOn(m, x, gone)
+			}
+		}
 	}
 	p.add(Step{
-		SQL: end, Inverse: back, Object: m.Member.Object(),
+		SQL: p.revokeRole(m, m.Grantor), Inverse: p.grantRole(m, m.Grantor), Object: m.Member.Object(),
 		Reason: m.Member.Name + " can act as " + m.Role.Name + ": " + p.dangerous(m.Role),
 	})
+}
+
+// endPassedOn ends a membership that the member of m has granted. A role that
+// is none of the application's keeps it, from who granted m.
+func (p *planner) endPassedOn(m, x *inventory.Membership, gone map[*inventory.Membership]bool) {
+	if p.ended[x] {
+		p.endMembership(x, gone)
+		return
+	}
+	if gone[x] {
+		return
+	}
+	gone[x] = true
+	for _, next := range m.Role.Members {
+		if next.Grantor == x.Member.Name && next != x {
+			p.endPassedOn(m, next, gone)
+		}
+	}
+	step := Step{
+		SQL: p.revokeRole(x, x.Grantor), Inverse: p.grantRole(x, x.Grantor), Object: x.Member.Object(),
+		Reason: x.Grantor + " has granted it, and loses the right to: " + x.Member.Name + " keeps it from " + m.Grantor,
+	}
+	if !slices.ContainsFunc(m.Role.Members, func(y *inventory.Membership) bool { return y.Member == x.Member && y.Grantor == m.Grantor }) {
+		step.SQL = joinSQL(step.SQL, p.grantRole(x, m.Grantor))
+		step.Inverse = joinSQL(p.revokeRole(x, m.Grantor), step.Inverse)
+	}
+	p.add(step)
+}
+
+func (p *planner) revokeRole(m *inventory.Membership, grantor string) string {
+	sql := "revoke " + inventory.Quote(m.Role.Name) + " from " + inventory.Quote(m.Member.Name)
+	if p.s.Server.Major() >= version16 {
+		sql += " granted by " + inventory.Quote(grantor)
+	}
+	return sql
+}
+
+func (p *planner) grantRole(m *inventory.Membership, grantor string) string {
+	sql := "grant " + inventory.Quote(m.Role.Name) + " to " + inventory.Quote(m.Member.Name)
+	if p.s.Server.Major() >= version16 {
+		sql += fmt.Sprintf(" with admin %t, inherit %t, set %t", m.Admin, m.Inherit, m.Set)
+	} else if m.Admin {
+		sql += " with admin option"
+	}
+	if grantor != "" {
+		sql += " granted by " + inventory.Quote(grantor)
+	}
+	return sql
 }
 
 // readsSetting finds the settings that policies and their functions read.

@@ -27,6 +27,29 @@ func (p *planner) readers() {
 			}
 		}
 	}
+	p.unbound()
+}
+
+// unbound finds the views that show what row security cannot apply to:
+// materialized views, foreign tables. One that asks for the tenant itself, by
+// bulkhead.org_id(), is the way to show such rows.
+func (p *planner) unbound() {
+	p.around = make(map[*inventory.Relation]bool)
+	for changed := true; changed; {
+		changed = false
+		for _, r := range p.s.Relations {
+			if r.Kind != inventory.View || p.around[r] || asksForTenant(r) {
+				continue
+			}
+			if slices.ContainsFunc(r.Uses.Relations, p.closed) {
+				p.around[r], changed = true, true
+			}
+		}
+	}
+}
+
+func asksForTenant(r *inventory.Relation) bool {
+	return slices.ContainsFunc(r.Uses.Functions, func(f *inventory.Function) bool { return f.Schema == inventory.OwnSchema && f.Name == "org_id" })
 }
 
 // viewOwners makes views obey row security. A view reads with the rights of its
@@ -47,7 +70,7 @@ func (p *planner) view(r *inventory.Relation, done map[*inventory.Relation]bool)
 		return
 	}
 	done[r] = true
-	if !r.SecurityInvoker() {
+	if !r.SecurityInvoker() && !p.showsClosed(r) {
 		owner := p.s.Role(r.Owner)
 		bound := owner == nil || !owner.Superuser && !owner.BypassRLS
 		switch {
@@ -64,6 +87,13 @@ func (p *planner) view(r *inventory.Relation, done map[*inventory.Relation]bool)
 			p.view(used, done)
 		}
 	}
+}
+
+// showsClosed reports whether a view shows, with its owner's rights, what the
+// application may not read itself. It asks for the tenant itself, or the
+// application has lost it.
+func (p *planner) showsClosed(r *inventory.Relation) bool {
+	return slices.ContainsFunc(r.Uses.Relations, p.closed)
 }
 
 // callersMay reports whether all who can use a view may do the same with what

@@ -2,6 +2,7 @@ package harden
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/pgbulkhead/bulkhead/database/inventory"
 )
@@ -11,7 +12,7 @@ func relationSecurable(r *inventory.Relation) securable {
 	if r.Kind == inventory.Sequence {
 		kind = "sequence "
 	}
-	return securable{object: r.Object(), sql: kind + r.SQL(), key: relationKey(r)}
+	return securable{object: r.Object(), sql: kind + r.SQL(), key: relationKey(r), relation: r}
 }
 
 func columnSecurable(c *inventory.Column) securable {
@@ -44,15 +45,64 @@ func (p *planner) grant(s securable, role string, names []string, reason string)
 	list := p.w.list(s.key)
 	var privileges []aclPrivilege
 	for _, n := range names {
-		if !list.has(role, n) {
+		switch {
+		case list.has(role, n):
+		case p.passedOn(s, role, n):
+			for _, c := range s.columns() {
+				p.grant(columnSecurable(c), role, []string{n}, reason)
+			}
+		default:
 			privileges = append(privileges, aclPrivilege{name: n})
 		}
 	}
 	if len(privileges) == 0 {
 		return
 	}
+	inverse := s.revokeSQL(role, privileges)
+	if back := p.columnsBack(s, aclEntry{role, owner, privileges}, false); back != "" {
+		inverse = joinSQL(inverse, back)
+	}
 	list.grant(role, owner, privileges)
-	p.add(Step{SQL: s.grantSQL(role, privileges), Inverse: s.revokeSQL(role, privileges), Reason: reason, Object: s.object})
+	p.add(Step{SQL: s.grantSQL(role, privileges), Inverse: inverse, Reason: reason, Object: s.object})
+}
+
+// passedOn reports whether a role has granted a privilege on a column of the
+// relation to others. A revoke on the whole relation, which undoes a grant on
+// it, would fail then.
+func (p *planner) passedOn(s securable, role, privilege string) bool {
+	return slices.ContainsFunc(s.columns(), func(c *inventory.Column) bool {
+		return slices.ContainsFunc(*p.w.list(columnKey(c)), func(e aclEntry) bool {
+			return e.grantor == role && role != p.w.owners[s.key] && (privilege == "" || e.index(privilege) >= 0)
+		})
+	})
+}
+
+// columnsBack grants again what a revoke on a whole table takes along: the
+// same privileges on its columns. With gone the revoke is the step itself, and
+// not what undoes it.
+func (p *planner) columnsBack(s securable, e aclEntry, gone bool) string {
+	var out []string
+	for _, c := range s.columns() {
+		list := p.w.list(columnKey(c))
+		i := list.entry(e.grantee, e.grantor)
+		if i < 0 {
+			continue
+		}
+		lost := aclEntry{e.grantee, e.grantor, slices.DeleteFunc(slices.Clone((*list)[i].privileges), func(x aclPrivilege) bool {
+			return !slices.ContainsFunc(e.privileges, func(y aclPrivilege) bool { return y.name == x.name })
+		})}
+		if len(lost.privileges) == 0 {
+			continue
+		}
+		before := list.clone()
+		after := list.clone()
+		after.revoke(lost.grantee, lost.grantor, lost.privileges)
+		out = append(out, p.regrant(columnSecurable(c), before, after, lost))
+		if gone {
+			*list = after
+		}
+	}
+	return strings.Join(out, ";\n")
 }
 
 // revoke adds the steps that take privileges away from every role of the
@@ -65,9 +115,11 @@ func (p *planner) revokeFrom(s securable, names []string, reason string, from fu
 	list := p.w.list(s.key)
 	owner := p.w.owners[s.key]
 	for _, e := range list.clone() {
-		if e.grantee == owner || !from(e.grantee) {
+		i := list.entry(e.grantee, e.grantor) // it may be gone with what it was passed on from
+		if i < 0 || e.grantee == owner || !from(e.grantee) {
 			continue
 		}
+		e = list.clone()[i]
 		taken := slices.DeleteFunc(slices.Clone(e.privileges), func(x aclPrivilege) bool {
 			return len(names) > 0 && !slices.Contains(names, x.name)
 		})
@@ -104,9 +156,13 @@ func (p *planner) revokeEntry(s securable, e aclEntry, reason string) {
 	}
 	before := list.clone()
 	list.revoke(e.grantee, e.grantor, e.privileges)
+	inverse := p.regrant(s, before, *list, e)
+	if back := p.columnsBack(s, e, true); back != "" {
+		inverse = joinSQL(inverse, back)
+	}
 	p.add(Step{
 		SQL:     as(e.grantor, owner, s.revokeSQL(e.grantee, e.privileges)),
-		Inverse: s.regrant(before, *list, e, owner),
+		Inverse: inverse,
 		Reason:  reason, Object: s.object, Lock: s.lock,
 	})
 }
@@ -118,4 +174,29 @@ func (p *planner) revokeRelation(r *inventory.Relation, names []string, reason s
 		p.revoke(columnSecurable(c), names, reason)
 	}
 	p.revoke(relationSecurable(r), names, reason)
+}
+
+// regrant is the inverse of a revoke: the grants, and where the entry went, the
+// entries behind it once more, so that all stand in their old order.
+func (p *planner) regrant(s securable, before, after acl, e aclEntry) string {
+	owner := p.w.owners[s.key]
+	out := []string{as(e.grantor, owner, s.grantSQL(e.grantee, e.privileges))}
+	now := after.clone()
+	now.grant(e.grantee, e.grantor, e.privileges)
+	if sameOrder(before, now) {
+		return out[0]
+	}
+	first := slices.IndexFunc(before, func(x aclEntry) bool { return x.grantee == e.grantee && x.grantor == e.grantor })
+	for _, behind := range before[first+1:] {
+		if behind.grantor != owner || p.passedOn(s, behind.grantee, "") {
+			return out[0] // who depends on whom matters more than the order
+		}
+	}
+	for _, behind := range before[first+1:] {
+		out = append(out, s.revokeSQL(behind.grantee, behind.privileges), s.grantSQL(behind.grantee, behind.privileges))
+		if back := p.columnsBack(s, behind, false); back != "" {
+			out = append(out, back)
+		}
+	}
+	return strings.Join(out, ";\n")
 }

@@ -38,7 +38,7 @@ var contextAttacks = []attack{
 		id: "context.temp-function", class: classContext, title: "a function in the temporary schema", cwe: 639, held: byProxy, refused: true,
 		statements: forEachSetting("CREATE FUNCTION pg_temp.bulkhead_verify_f() RETURNS text LANGUAGE sql AS $$ SELECT set_config(%q, %v, false) $$"),
 	},
-	{id: "context.schema-function", class: classContext, title: "a function of the schema that sets the context or runs SQL text", cwe: 639, held: byDatabase, statements: settingFunctions},
+	{id: "context.schema-function", class: classContext, title: "a function of the schema that sets the context or runs SQL text", cwe: 639, held: bySignature, statements: settingFunctions},
 	{id: "context.pg-settings", class: classContext, title: "UPDATE pg_settings", cwe: 639, held: bySignature, statements: forEachSetting("UPDATE pg_catalog.pg_settings SET setting = %v WHERE name = %q")},
 	{id: "context.reset-all", class: classContext, title: "RESET ALL", cwe: 284, held: byDatabase, outside: true, statements: always("RESET ALL")},
 	{id: "context.discard-all", class: classContext, title: "DISCARD ALL", cwe: 284, held: byDatabase, outside: true, statements: always("DISCARD ALL")},
@@ -54,12 +54,8 @@ func forEachSetting(template string) func(*world) []string {
 	return func(w *world) []string {
 		var out []string
 		for _, s := range w.r.o.contextSettings(w.aim, Other) {
-			name := make([]string, 0, 2)
-			for _, part := range strings.Split(s.name, ".") {
-				name = append(name, inventory.Quote(part))
-			}
 			double := func(text string) string { return strings.ReplaceAll(literal(text), "'", "''") }
-			out = append(out, strings.NewReplacer("%n", strings.Join(name, "."), "%q", literal(s.name), "%v", literal(s.value),
+			out = append(out, strings.NewReplacer("%n", settingName(s.name), "%q", literal(s.name), "%v", literal(s.value),
 				"%Q", double(s.name), "%V", double(s.value)).Replace(template))
 		}
 		return out

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -52,7 +53,8 @@ type Options struct {
 	Settings  map[string]string // the context of direct sessions: templates with ${org}, ${subject}, ${claims}
 	OrgClaim  string
 
-	Paths []Path // nil: all
+	Paths  []Path    // nil: all
+	Logins []Context // logins that must be refused; nil: all
 
 	LockTimeout, StatementTimeout time.Duration
 	BlockedLog                    string // read for the records of refusals; "" looks up none
@@ -95,6 +97,9 @@ func (o *Options) fill() {
 	}
 	if len(o.Settings) == 0 {
 		o.Settings = DefaultSettings()
+	}
+	if len(o.Logins) == 0 {
+		o.Logins = []Context{None, Empty, Garbage, Expired}
 	}
 	if len(o.Paths) == 0 {
 		o.Paths = Paths
@@ -149,7 +154,8 @@ type runner struct {
 	model  *inventory.Model
 	marks  marks
 	report *Report
-	labels int // of attempts so far
+	before harden.State // of the catalogue
+	labels int          // of attempts so far
 }
 
 // Run verifies a database. The error says why nothing could be verified; what
@@ -187,8 +193,7 @@ func (r *runner) begin(ctx context.Context) error {
 		r.admin.Close(ctx)
 		return err
 	}
-	before, err := fingerprint(ctx, r.admin)
-	if err != nil {
+	if r.before, err = state(ctx, r.admin); err != nil {
 		r.admin.Close(ctx)
 		return err
 	}
@@ -198,7 +203,7 @@ func (r *runner) begin(ctx context.Context) error {
 			ID: r.marks.run, ToolVersion: r.o.ToolVersion, Mode: r.o.Mode, Started: started,
 			Operator: r.o.Operator, Command: r.o.Command, ConfigHash: r.o.hash(),
 		},
-		Database:  Database{Name: r.snap.Database, ServerVersion: r.snap.Server.Version, Fingerprint: before},
+		Database:  Database{Name: r.snap.Database, ServerVersion: r.snap.Server.Version, Fingerprint: r.before.Fingerprint()},
 		Relations: []Relation{}, Matrix: []Cell{}, Attacks: []Attempt{}, Accepted: []Exception{}, NotTested: []string{}, Caveats: []string{},
 		Controls: controls(),
 	}
@@ -241,19 +246,29 @@ func (e *UnreachableError) Unwrap() error { return e.Err }
 
 // end fills in what is known only now.
 func (r *runner) end(ctx context.Context) error {
-	after, err := fingerprint(ctx, r.admin)
+	after, err := state(ctx, r.admin)
 	if err != nil {
 		return err
 	}
-	r.report.Database.FingerprintAfter = after
-	if after != r.report.Database.Fingerprint {
-		r.report.Caveats = append(r.report.Caveats, "the catalogue changed during the run: somebody else's migration, or an attack that left something behind")
+	r.report.Database.FingerprintAfter = after.Fingerprint()
+	if d := harden.Difference(r.before, after); len(d) > 0 {
+		r.report.Caveats = append(r.report.Caveats,
+			"the catalogue changed during the run, by somebody else's migration or an attack that left something behind: "+some(d))
 	}
 	r.exposed()
 	r.except()
 	r.report.Run.Ended = r.o.now().UTC()
 	r.report.finish(r.o.AllowNotProven)
 	return nil
+}
+
+// some shows the beginning of a difference.
+func some(difference []string) string {
+	const shown = 3
+	if len(difference) <= shown {
+		return strings.Join(difference, "; ")
+	}
+	return fmt.Sprintf("%s; and %d more", strings.Join(difference[:shown], "; "), len(difference)-shown)
 }
 
 // exposed says in the open what only the proxy holds.
@@ -275,21 +290,17 @@ func (r *runner) exposed() {
 	}
 }
 
-// fingerprint identifies the state of a database's catalogue.
-func fingerprint(ctx context.Context, conn *pgx.Conn) (string, error) {
+// state reads what the fingerprint of a database's catalogue is made of.
+func state(ctx context.Context, conn *pgx.Conn) (harden.State, error) {
 	tx, err := conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
 	if err != nil {
-		return "", fmt.Errorf("begin the fingerprint: %w", err)
+		return nil, fmt.Errorf("begin the fingerprint: %w", err)
 	}
 	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }() // read-only: nothing is lost
 	if _, err := tx.Exec(ctx, "SET LOCAL search_path = pg_catalog, pg_temp"); err != nil {
-		return "", fmt.Errorf("prepare the fingerprint: %w", err)
+		return nil, fmt.Errorf("prepare the fingerprint: %w", err)
 	}
-	state, err := harden.DatabaseState(ctx, tx)
-	if err != nil {
-		return "", err
-	}
-	return state.Fingerprint(), nil
+	return harden.DatabaseState(ctx, tx)
 }
 
 // hash identifies the selection and options of a run, without secrets.

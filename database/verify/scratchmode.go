@@ -8,12 +8,14 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/pgbulkhead/bulkhead/database/harden"
 	"github.com/pgbulkhead/bulkhead/database/inventory"
 )
 
@@ -28,6 +30,9 @@ func (r *runner) scratch(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, r.drop(context.WithoutCancel(ctx), name)) }()
+	if err := r.copyDatabase(ctx, name); err != nil {
+		return err
+	}
 	r.o.database = name
 	cfg := r.admin.Config()
 	cfg.Database = name
@@ -53,13 +58,13 @@ func (r *runner) scratch(ctx context.Context) (err error) {
 
 // takeOver makes the copy the database that the run is about.
 func (r *runner) takeOver(ctx context.Context, conn *pgx.Conn) error {
-	var err error
-	if r.report.Database.ScratchFingerprint, err = fingerprint(ctx, conn); err != nil {
+	copied, err := state(ctx, conn)
+	if err != nil {
 		return err
 	}
-	if r.report.Database.ScratchFingerprint != r.report.Database.Fingerprint {
-		r.report.Caveats = append(r.report.Caveats,
-			"the fingerprint of the copy differs from the database's: the proof is about the copy (settings and privileges of the database itself are not copied by pg_dump)")
+	r.report.Database.ScratchFingerprint = copied.Fingerprint()
+	if d := harden.Difference(r.before, copied); len(d) > 0 {
+		r.report.Caveats = append(r.report.Caveats, "the catalogue of the copy differs from the database's, so the proof is about something else: "+some(d))
 	}
 	if r.snap, err = inventory.Load(ctx, conn); err != nil {
 		return err
@@ -193,6 +198,62 @@ func (r *runner) copySchema(ctx context.Context, name string) error {
 		return errors.Join(err, r.drop(ctx, name))
 	}
 	return nil
+}
+
+// copyDatabase gives the scratch database what belongs to a database itself,
+// and neither pg_dump nor a template hands on: privileges and settings.
+func (r *runner) copyDatabase(ctx context.Context, name string) error {
+	list := []string{"REVOKE ALL ON DATABASE " + inventory.Quote(name) + " FROM PUBLIC"}
+	if r.snap.DatabaseOwner != r.snap.Login.Current {
+		list = append(list, "ALTER DATABASE "+inventory.Quote(name)+" OWNER TO "+inventory.Quote(r.snap.DatabaseOwner))
+	}
+	for _, g := range r.snap.DatabaseGrants {
+		grantee, option := "PUBLIC", ""
+		if g.Grantee != inventory.Public {
+			grantee = inventory.Quote(g.Grantee)
+		}
+		if g.Grantable {
+			option = " WITH GRANT OPTION"
+		}
+		if g.Grantee != r.snap.DatabaseOwner {
+			list = append(list, "GRANT "+g.Privilege+" ON DATABASE "+inventory.Quote(name)+" TO "+grantee+option)
+		}
+	}
+	for _, set := range r.snap.RoleSettings {
+		if set.Database != r.snap.Database {
+			continue
+		}
+		of := "ALTER DATABASE " + inventory.Quote(name)
+		if set.Role != "" {
+			of = "ALTER ROLE " + inventory.Quote(set.Role) + " IN DATABASE " + inventory.Quote(name)
+		}
+		value := literal(set.Value)
+		if slices.Contains(listSettings, strings.ToLower(set.Name)) {
+			value = set.Value // stored as it is written: a, "B"
+		}
+		list = append(list, of+" SET "+settingName(set.Name)+" TO "+value)
+	}
+	for _, sql := range list {
+		if _, err := r.admin.Exec(ctx, sql); err != nil {
+			return fmt.Errorf("give the scratch database its privileges and settings: %w", err)
+		}
+	}
+	return nil
+}
+
+// listSettings are lists of names, which pg_dump writes without quotes as well
+// (variable_is_guc_list_quote).
+var listSettings = []string{
+	"local_preload_libraries", "search_path", "session_preload_libraries", "shared_preload_libraries", "temp_tablespaces", "unix_socket_directories",
+}
+
+// settingName quotes the parts of the name of a setting.
+func settingName(name string) string {
+	parts := strings.Split(name, ".")
+	for i := range parts {
+		parts[i] = inventory.Quote(parts[i])
+	}
+	return strings.Join(parts, ".")
 }
 
 // psqlOnly are lines of a dump that are commands of psql.

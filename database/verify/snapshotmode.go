@@ -22,9 +22,6 @@ const (
 // probe aims at rows of the other org alone, in a transaction that is rolled
 // back.
 func (r *runner) snapshot(ctx context.Context) error {
-	if r.o.Orgs[A] == "" || r.o.Orgs[B] == "" || r.o.Orgs[A] == r.o.Orgs[B] {
-		return ErrNoOrgs
-	}
 	stages := r.stages()
 	if len(stages) == 0 {
 		return ErrNoWay
@@ -41,6 +38,14 @@ func (r *runner) snapshot(ctx context.Context) error {
 	pop, err := newPopulation(ctx, tx, r.model, r.o.AppRole)
 	if err != nil {
 		return err
+	}
+	if r.o.Orgs == [2]string{} {
+		if r.o.Orgs, err = pop.someOrgs(ctx, tx); err != nil {
+			return err
+		}
+	}
+	if r.o.Orgs[A] == "" || r.o.Orgs[B] == "" || r.o.Orgs[A] == r.o.Orgs[B] {
+		return ErrNoOrgs
 	}
 	pop.orgs = r.o.Orgs
 	t := &truth{tx: tx, pop: pop}
@@ -102,6 +107,28 @@ func (p *population) throughTables(rel *inventory.Relation) bool {
 	return true
 }
 
+// someOrgs takes the first two orgs of the root table, or of the first table
+// that carries the org.
+func (p *population) someOrgs(ctx context.Context, q querier) (orgs [2]string, err error) {
+	of := p.root
+	for _, m := range p.members {
+		if of == nil && m.class == classDirect && m.takesRows() {
+			of = m
+		}
+	}
+	if of == nil || of.tenant == nil {
+		return orgs, &NothingError{}
+	}
+	column := inventory.Quote(of.tenant.Name)
+	rows, err := q.Query(ctx, "SELECT DISTINCT "+column+"::text FROM "+of.rel.SQL()+" WHERE "+column+" IS NOT NULL ORDER BY 1 LIMIT 2")
+	if err != nil {
+		return orgs, fmt.Errorf("look for two orgs: %w", err)
+	}
+	found, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	copy(orgs[:], found)
+	return orgs, err
+}
+
 // stages are the ways in that were given.
 func (r *runner) stages() []*sessions {
 	var out []*sessions
@@ -125,7 +152,7 @@ func (r *runner) logins(ctx context.Context, s *sessions) error {
 	if s.wall != Proxy {
 		return nil
 	}
-	for _, c := range []Context{None, Empty, Garbage, Expired} {
+	for _, c := range r.o.Logins {
 		cell := Cell{
 			ID: "*/*/" + string(c) + "/" + string(Login) + "/" + string(Proxy), Relation: "*", Command: "*", Context: string(c), Path: string(Login),
 			Wall: Proxy, Direction: "A->B", Statement: "login", Expected: "no session", Status: Pass,

@@ -51,6 +51,7 @@ func Default() *Config {
 			IdleInTransactionTimeout: 5 * time.Minute,
 		},
 		Audit:     Audit{AppRoles: []string{}, GlobalTables: []string{}, Allow: []Allowance{}},
+		Verify:    Verify{DSN: NewSecret(""), Orgs: []string{}},
 		Telemetry: Telemetry{ServiceName: "bulkhead"},
 		Log:       Log{Level: LevelInfo, Format: FormatJSON},
 	}

@@ -36,8 +36,8 @@ func (v *validator) all() {
 	v.log()
 	v.admin()
 	v.limits()
+	v.verify()
 	v.audit()
-	v.unsupported()
 }
 
 // problem records what is wrong with a key, unless the key (or the section

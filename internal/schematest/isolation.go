@@ -69,8 +69,11 @@ func (d *Database) Isolation(t testing.TB) []string {
 	p := &prober{t: t, d: d, own: d.Connect(t, d.A), none: d.Connect(t, "")}
 	for _, x := range d.tables(t) {
 		p.reads(&x)
-		if x.kind == "r" || x.kind == "p" {
+		switch x.kind {
+		case "r", "p":
 			p.writes(&x)
+		case "v":
+			p.through(&x)
 		}
 	}
 	return p.problems
@@ -148,6 +151,15 @@ func (p *prober) try(c *pgx.Conn, sql string, args ...any) (int64, error) {
 	defer func() { _ = tx.Rollback(context.Background()) }()
 	tag, err := tx.Exec(p.t.Context(), sql, args...)
 	return tag.RowsAffected(), err
+}
+
+// through tries to write rows of B through a view.
+func (p *prober) through(x *table) {
+	for _, sql := range []string{"update " + x.sql + " set marker = marker where marker = 'B'", "delete from " + x.sql + " where marker = 'B'"} {
+		if n, err := p.try(p.own, sql); err == nil && n > 0 {
+			p.problem(x, "%s: %d rows as A", sql, n)
+		}
+	}
 }
 
 func (p *prober) writes(x *table) {

@@ -34,6 +34,7 @@ alter default privileges in schema public grant all on tables to grants_rw, publ
 reset role;
 set role grants_app;
 grant select on secrets to grants_reader;
+grant grants_bypass to grants_reader;
 reset role;
 revoke create on schema public from grants_owner;
 create view v_orders as select * from orders;
