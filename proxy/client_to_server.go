@@ -368,6 +368,10 @@ func (s *Session) syncMessage(st *step, b []byte, size int) int {
 		return size
 	case s.skipping || s.sc == nil:
 		s.skipping = false
+		if s.reopen == "" {
+			s.portal = nil // of a statement that was answered without the server
+			clear(s.portals)
+		}
 		st.toClient.add(readyForQuery(st.toClient.grow(), s.txStatus()))
 		return size
 	case flush:

@@ -25,9 +25,7 @@ const (
 func newTestEnvironment(t testing.TB) (*environment, string) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "secret")
-	if err := os.WriteFile(file, []byte(testSecret), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	writeSecret(t, file)
 	verifier, err := auth.New(auth.Options{OrgType: "uuid", Issuers: []auth.Issuer{
 		{Issuer: "test", Audience: "bulkhead", Algorithms: []string{"HS256"}, SecretFile: file, OrgClaim: "org_id"},
 	}})
@@ -62,6 +60,13 @@ func newTestEnvironment(t testing.TB) (*environment, string) {
 		},
 		log: slog.New(slog.DiscardHandler), metrics: newMetrics(nil), recent: &recentParams{keys: map[unique.Handle[string]]map[string]string{}},
 	}, token
+}
+
+func writeSecret(t testing.TB, file string) {
+	t.Helper()
+	if err := os.WriteFile(file, []byte(testSecret), 0o600); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // newRelaySession returns a session that is ready for queries on sc.
