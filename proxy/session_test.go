@@ -166,6 +166,9 @@ func FuzzSession_Relay(f *testing.F) {
 	env, _ := newTestEnvironment(f)
 	f.Add(join(cliMsg('Q', "SELECT 1\x00"), cliMsg('S', "")))
 	f.Add(join(cliMsg('P', "\x00SET app.org_id=1\x00\x00\x00"), cliMsg('B', "\x00\x00\x00\x00\x00\x00\x00\x00"), cliMsg('E', "\x00\x00\x00\x00\x00"), cliMsg('S', "")))
+	f.Add(join(cliMsg('P', "\x00SELECT set_config('bulkhead.token', $1, true)\x00\x00\x00"), cliMsg('B', "\x00\x00\x00\x00\x00\x01\x00\x00\x00\x01x\x00\x00"),
+		cliMsg('D', "P\x00"), cliMsg('E', "\x00\x00\x00\x00\x00"), cliMsg('S', "")))
+	f.Add(join(cliMsg('Q', "BEGIN\x00"), cliMsg('Q', "SET LOCAL bulkhead.org_id = 'x'\x00"), cliMsg('Q', "RESET bulkhead.token\x00"), cliMsg('X', "")))
 	f.Add(join(cliMsg('d', "x"), cliMsg('c', ""), cliMsg('f', "x\x00"), cliMsg('X', "")))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		_, whole := drive(newRelaySession(t, env), b, len(b)+1)
