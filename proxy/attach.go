@@ -104,7 +104,9 @@ func (s *Session) borrow(st *step) {
 func (s *Session) serverBorrowed(st *step, sc *serverConn, e *clientError) {
 	waiting := s.phase == phaseAttaching || s.phase == phaseRelay && s.wait == waitServer
 	switch {
-	case !waiting && sc != nil:
+	case sc != nil && (!waiting || sc.key.start != s.key.start):
+		// It comes from a request that was given up; the session may have
+		// changed its identity since, and then it is not for this one.
 		st.ask(returnClean{sc: sc})
 		return
 	case !waiting:

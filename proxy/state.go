@@ -182,7 +182,7 @@ func (s *Session) maybeDetach(st *step) {
 		s.releaseServer(st)
 		return
 	}
-	s.portal = nil
+	s.portal, s.begun = nil, ""
 	clear(s.portals)
 	st.ask(returnClean{sc: sc})
 	s.sc = nil
