@@ -18,27 +18,30 @@ const module = "github.com/pgbulkhead/bulkhead/"
 var allowed = map[string][]string{
 	"cmd/bulkhead": {
 		"auth", "tenant", "policy", "parser", "proxy", "blocklog", "console",
-		"database/catalog", "database/context", "database/inventory", "database/audit",
+		"database/catalog", "database/context", "database/inventory", "database/audit", "database/harden", "database/verify",
 		"internal/config", "internal/telemetry", "internal/pgtest",
 	},
-	"proxy":              {"auth", "tenant", "policy", "parser", "blocklog", "proxy/loop"},
-	"proxy/loop":         {},
-	"auth":               {},
-	"tenant":             {},
-	"parser":             {"parser/ast"},
-	"parser/ast":         {},
-	"policy":             {"parser"},
-	"blocklog":           {},
-	"console":            {"blocklog"},
-	"database/catalog":   {"parser"},
-	"database/context":   {"tenant"},
-	"database/inventory": {},
-	"database/audit":     {"database/inventory", "database/condition", "parser", "parser/ast"},
-	"database/condition": {"database/inventory", "parser", "parser/ast"},
-	"internal/config":    {},
-	"internal/telemetry": {},
-	"internal/pgtest":    {},
-	"internal/wiretest":  {},
+	"proxy":               {"auth", "tenant", "policy", "parser", "blocklog", "proxy/loop"},
+	"proxy/loop":          {},
+	"auth":                {},
+	"tenant":              {},
+	"parser":              {"parser/ast"},
+	"parser/ast":          {},
+	"policy":              {"parser"},
+	"blocklog":            {},
+	"console":             {"blocklog"},
+	"database/catalog":    {"parser"},
+	"database/context":    {"tenant"},
+	"database/inventory":  {},
+	"database/audit":      {"database/inventory", "database/condition", "parser", "parser/ast"},
+	"database/condition":  {"database/inventory", "parser", "parser/ast"},
+	"database/harden":     {"database/context", "database/inventory"},
+	"internal/schematest": {"internal/pgtest"},
+	"database/verify":     {"database/inventory", "database/harden", "parser", "blocklog"},
+	"internal/config":     {},
+	"internal/telemetry":  {},
+	"internal/pgtest":     {},
+	"internal/wiretest":   {},
 }
 
 // owners are the only packages that may import a given dependency.
@@ -52,7 +55,7 @@ var owners = map[string][]string{
 }
 
 // testHelpers may be imported by the tests of any package.
-var testHelpers = []string{"internal/pgtest", "internal/wiretest"}
+var testHelpers = []string{"internal/pgtest", "internal/schematest", "internal/wiretest"}
 
 func TestImports(t *testing.T) {
 	fset := token.NewFileSet()

@@ -25,7 +25,7 @@ type MintOptions struct {
 	Issuer   string
 	Audience string
 	OrgClaim string // "" means org_id
-	Org      any    // string, or json.Number for an integer claim
+	Org      any    // string, json.Number for an integer claim, a list of either, or nil for none
 	Subject  string
 	Role     string
 	TTL      time.Duration
@@ -53,7 +53,10 @@ func Mint(o MintOptions) (string, error) {
 	if org == "" {
 		org = "org_id"
 	}
-	claims["iss"], claims["aud"], claims[org] = o.Issuer, o.Audience, o.Org
+	claims["iss"], claims["aud"] = o.Issuer, o.Audience
+	if o.Org != nil {
+		claims[org] = o.Org
+	}
 	claims["iat"], claims["exp"] = o.Now.Unix(), o.Now.Add(o.TTL).Unix()
 	claims["jti"] = base64.RawURLEncoding.EncodeToString(id[:])
 	if o.Subject != "" {

@@ -180,6 +180,8 @@ func TestGuardRefuses(t *testing.T) {
 		"SELECT 1\x00":                  {Kind: ErrorNotText, SQLState: "22021"},
 		"SELECT '\xff'":                 {Kind: ErrorNotText, SQLState: "22021"},
 		strings.Repeat(" ", megabyte+1): {Kind: ErrorTooLarge, SQLState: "54000"},
+		"SELECT\v1":                     {Kind: ErrorUnsafe, SQLState: "42601"},
+		"SELECT B''\v\n''":              {Kind: ErrorUnsafe, SQLState: "42601"},
 		"SELECT 1_000":                  {Kind: ErrorUnsafe, SQLState: "42601"},
 		"SELECT 0x1F":                   {Kind: ErrorUnsafe, SQLState: "42601"},
 		"SELECT 0b1":                    {Kind: ErrorUnsafe, SQLState: "42601"},

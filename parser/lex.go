@@ -41,7 +41,7 @@ const (
 )
 
 func isSpace(c byte) bool {
-	return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f' || c == '\v'
+	return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f'
 }
 
 func isDigit(c byte) bool { return '0' <= c && c <= '9' }
@@ -125,6 +125,8 @@ func (l *lexer) skip() {
 		switch c := l.at(0); {
 		case isSpace(c):
 			l.pos++
+		case c == '\v':
+			l.verticalTab()
 		case c == '-' && l.at(1) == '-':
 			l.lineComment()
 		case c == '/' && l.at(1) == '*':
@@ -133,6 +135,13 @@ func (l *lexer) skip() {
 			return
 		}
 	}
+}
+
+// verticalTab refuses one outside of quotes: it is white space from PostgreSQL 16
+// on and a syntax error before, and between the parts of a string it is neither.
+func (l *lexer) verticalTab() {
+	l.failed = newError(ErrorUnsafe, "a vertical tab outside of quotes", stateSyntaxError)
+	l.failed.Position = characters(l.text, l.pos)
 }
 
 func (l *lexer) lineComment() {

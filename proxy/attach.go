@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/pgbulkhead/bulkhead/parser"
 	"github.com/pgbulkhead/bulkhead/policy"
 )
 
@@ -80,7 +81,7 @@ func (s *Session) startupDecision() policy.Decision {
 		if d.Action == policy.Block {
 			return d
 		}
-		if d.Action == policy.Observe && strings.HasPrefix(p.name, "bulkhead.") {
+		if d.Action == policy.Observe && p.name == parser.IdentityToken {
 			d.Action = policy.Block // what may hold a token goes nowhere
 			return d
 		}

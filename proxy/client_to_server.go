@@ -3,6 +3,7 @@ package proxy
 import (
 	"bytes"
 	"encoding/binary"
+	"slices"
 
 	"github.com/pgbulkhead/bulkhead/parser"
 	"github.com/pgbulkhead/bulkhead/policy"
@@ -137,10 +138,15 @@ func (s *Session) textMessage(st *step, b []byte, size int) int {
 	msg := b[:size]
 	name, text, ok := splitText(msg)
 	if ok && s.inspected == nil {
-		if ins, known := s.engine.Cached(text, protocolOf(extended)); known {
+		ins, known := s.engine.Cached(text, protocolOf(extended))
+		if known {
 			s.inspected = ins
-		} else if id, is := identityIn(text, s.env.opts.Limits.MaxTokenBytes); is {
-			return s.identityText(st, msg, name, text, id)
+		}
+		if !known || namesIdentity(ins.Settings) {
+			if id, is := s.identityIn(text); is {
+				s.inspected = nil
+				return s.identityText(st, msg, name, text, id)
+			}
 		}
 	}
 	if s.reopen != "" && !s.serverNeeded(st) {
@@ -164,7 +170,7 @@ func (s *Session) textMessage(st *step, b []byte, size int) int {
 	if s.context.Org == "" && !ins.Tenantless && d.Action != policy.Block {
 		d = s.engine.NoOrg()
 	}
-	if d.Action == policy.Observe && namesIdentity(ins.Settings) {
+	if d.Action == policy.Observe && slices.Contains(ins.Settings, parser.IdentityToken) {
 		d.Action = policy.Block // what may hold a token goes nowhere
 	}
 	if ins.ResetsInside && (s.env.opts.Pool.Shared || s.env.opts.Signing.enabled()) && d.Action != policy.Block {

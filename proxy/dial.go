@@ -218,10 +218,17 @@ func (s *Server) dial(w *waiter) {
 
 // login logs in, as soon as that makes sense, and a bounded number at a time.
 func (s *Server) login(w *waiter) (*login, error) {
-	if err := s.gate.enter(s.ctx); err != nil {
-		return nil, err
+	for {
+		probe, err := s.gate.enter(s.ctx)
+		if err != nil {
+			return nil, err
+		}
+		s.dialers <- struct{}{}
+		if probe || s.gate.failing() == nil {
+			break
+		}
+		<-s.dialers // one before has failed meanwhile
 	}
-	s.dialers <- struct{}{}
 	defer func() { <-s.dialers }()
 	ctx, stop := context.WithTimeout(s.ctx, s.loginTimeout())
 	defer stop()

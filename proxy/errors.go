@@ -123,6 +123,10 @@ var (
 		severity: severityFatal, code: "08006",
 		message: "the tenant context could not be set on the server connection",
 	}
+	errCancelled = clientError{
+		severity: severityError, code: "57014",
+		message: "canceling statement due to user request",
+	}
 	errUnsafeSetting = clientError{
 		severity: severityFatal, code: "08P01",
 		message: "the server reported a setting under which statements cannot be read safely",

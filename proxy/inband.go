@@ -36,13 +36,17 @@ var (
 	errNoValue = clientError{severity: severityError, code: "22004", message: "the value of the identity cannot be NULL"}
 )
 
-// identityIn recognises a statement that changes the identity. A longer text
-// than any with a token is not looked at: a rule refuses it.
-func identityIn(text []byte, maxToken int) (parser.Identity, bool) {
-	if len(text) > maxToken+maxIdentityText {
-		return parser.Identity{}, false
+// identityIn recognises a statement that changes the identity of this session.
+// A longer text than any with a token is not looked at, and who has only one
+// org picks none: rules refuse both.
+func (s *Session) identityIn(text []byte) (id parser.Identity, ok bool) {
+	if len(text) > s.env.opts.Limits.MaxTokenBytes+maxIdentityText {
+		return id, false
 	}
-	return parser.ParseIdentity(text)
+	if id, ok = parser.ParseIdentity(text); !ok || id.Name == parser.IdentityToken {
+		return id, ok
+	}
+	return id, s.identity.Picks() || s.who != nil && (s.who.granting(true).Picks() || s.who.picked != nil)
 }
 
 // namesIdentity reports whether settings include one that changes the identity.

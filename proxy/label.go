@@ -29,12 +29,13 @@ import (
 const labelUnknown = "?"
 
 // labelStatements returns what brings the server connection to the session's
-// label and to what its client has SET; nothing if it carries both.
-func (s *Session) labelStatements(now time.Time) (sql []string) {
+// label and to what its client has SET; nothing if it carries both. proves says
+// that a challenge is answered among it.
+func (s *Session) labelStatements(now time.Time) (sql []string, proves bool) {
 	sc := s.sc
 	moved := s.moved()
 	if sc.label == s.context.Label && sc.state == s.state && !moved && !s.signatureDue(now) {
-		return nil
+		return nil, false
 	}
 	from := sc.state
 	if moved {
@@ -49,13 +50,13 @@ func (s *Session) labelStatements(now time.Time) (sql []string) {
 	}
 	s.sign(now)
 	sql = append(sql, s.labelSQL()...)
-	if s.env.opts.Signing.Sealed {
+	if proves = s.proves(); proves {
 		sql = append(sql, s.enterSQL(now))
 	}
 	if from != s.state && s.state != (clientSettings{}) {
 		sql = append(sql, stateSettingSQL(s.state))
 	}
-	return append(sql, "COMMIT")
+	return append(sql, "COMMIT"), proves
 }
 
 // stateSettingSQL returns the SELECT that sets the client's settings. SET
@@ -80,11 +81,10 @@ func (s *Session) putLabel(st *step, ahead bool) (waits bool) {
 		s.askChallenge(st, moved)
 		return true
 	}
-	sql := s.labelStatements(st.now)
+	sql, proves := s.labelStatements(st.now)
 	if len(sql) > 0 && sql[0] == "DISCARD ALL" {
 		s.sc.known.clear()
 	}
-	labels := len(sql) > 0
 	if s.reopen != "" {
 		sql = append(sql, s.reopen)
 		s.begun, s.reopen = s.reopen, ""
@@ -94,7 +94,7 @@ func (s *Session) putLabel(st *step, ahead bool) (waits bool) {
 		return false
 	}
 	s.sc.org, s.sc.label, s.sc.state = orgMark(s.context), s.context.Label, s.state
-	s.sendLabel(st, sql, labels && s.env.opts.Signing.Sealed)
+	s.sendLabel(st, sql, proves)
 	if !ahead {
 		s.awaitLabel(st)
 	}
@@ -206,6 +206,37 @@ func (s *Session) holdBack(typ byte) {
 	case 'Q', 'F', 'S':
 		s.wait = waitConfirmed
 	}
+}
+
+// labelCancelled answers for what the client has sent behind a label that was
+// cancelled: the cancel was meant for that, which is not carried out. It is not
+// if the session has anything on the server connection, which is lost.
+func (s *Session) labelCancelled(st *step) bool {
+	sc := s.sc
+	if !s.pooling() || s.phase != phaseRelay || sc.tx != txIdle || s.pin != 0 || s.isLocal() {
+		return false
+	}
+	ended := false
+	for i := sc.owed.len() - 1; i >= 0; i-- {
+		o := sc.owed.at(i)
+		ended = ended || !o.own && (o.kind == owedQuery || o.kind == owedSync)
+		if o.change != nil {
+			s.undo(o.change, true)
+		}
+	}
+	held := s.wait == waitLabel // the client's message was not sent yet, and goes to another server connection
+	s.wait, s.sealing, s.relabel = waitNone, false, false
+	s.in.drop = s.in.rest > 0 // of a message whose beginning went to that server connection
+	if !held {
+		st.toClient.add(errCancelled.appendTo(st.toClient.grow()))
+		if ended {
+			st.toClient.add(readyForQuery(st.toClient.grow(), txIdle))
+		}
+		s.skipping = !ended
+	}
+	s.releaseServer(st)
+	s.resume(st)
+	return true
 }
 
 // resetsLabel reports whether the text may take the label away.

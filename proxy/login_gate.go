@@ -27,19 +27,20 @@ const (
 )
 
 // enter waits until a login may be tried; leave must follow. It returns the
-// error of the login that was tried meanwhile instead, if that failed.
-func (g *loginGate) enter(ctx context.Context) error {
+// error of the login that was tried meanwhile instead, if that failed. probe
+// tells that this is the one login that is tried while others wait.
+func (g *loginGate) enter(ctx context.Context) (probe bool, err error) {
 	for {
 		g.mu.Lock()
 		wait := time.Until(g.until)
 		switch {
 		case g.err == nil:
 			g.mu.Unlock()
-			return nil
+			return false, nil
 		case !g.probing && wait <= 0:
 			g.probing = true
 			g.mu.Unlock()
-			return nil
+			return true, nil
 		case g.tried == nil:
 			g.tried = make(chan struct{})
 		}
@@ -54,12 +55,12 @@ func (g *loginGate) enter(ctx context.Context) error {
 		case <-tried:
 			timer.Stop()
 			if err := g.failing(); err != nil {
-				return err
+				return false, err
 			}
 		case <-expired:
 		case <-ctx.Done():
 			timer.Stop()
-			return ctx.Err()
+			return false, ctx.Err()
 		}
 	}
 }

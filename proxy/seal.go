@@ -40,6 +40,10 @@ func challengeOf(ctx context.Context, c *pgconn.PgConn) (int64, error) {
 	return strconv.ParseInt(text, 10, 64)
 }
 
+// proves reports whether the label answers a challenge. A session that has
+// picked no org has nothing to prove.
+func (s *Session) proves() bool { return s.env.opts.Signing.Sealed && s.context.Org != "" }
+
 // enterSQL returns the statement that answers the challenge, which is used up
 // by that.
 func (s *Session) enterSQL(now time.Time) string {

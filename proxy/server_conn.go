@@ -3,6 +3,7 @@ package proxy
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 )
 
 // Transaction status as ReadyForQuery reports it.
@@ -68,9 +69,12 @@ type frame struct {
 }
 
 var (
-	errLabel      = errors.New("the tenant context could not be set")
-	errFrame      = errors.New("server sent a message with an invalid length")
-	errUnexpected = errors.New("server sent a message that is not owed")
+	errLabel = errors.New("the tenant context could not be set")
+	// errLabelCancelled: a CancelRequest for the client's statement, or its
+	// statement_timeout, has hit the label in front of it.
+	errLabelCancelled = fmt.Errorf("%w: cancelled", errLabel)
+	errFrame          = errors.New("server sent a message with an invalid length")
+	errUnexpected     = errors.New("server sent a message that is not owed")
 )
 
 // idle reports that nothing is owed and no transaction is open.

@@ -234,6 +234,9 @@ func (s *Session) serverBytes(st *step, b []byte) {
 	sc := s.sc
 	if err := sc.receive(st, b, s); err != nil {
 		sc.doubtful(err.Error())
+		if errors.Is(err, errLabelCancelled) && s.labelCancelled(st) {
+			return
+		}
 		s.env.log.Error("server connection out of step", "session", s.id, "server_pid", sc.pid, "error", err)
 		e := &errServerProtocol
 		switch {

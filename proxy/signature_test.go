@@ -129,3 +129,14 @@ func TestSession_SignatureBehindReset(t *testing.T) {
 		t.Error("another signature is noted")
 	}
 }
+
+func FuzzChallengeRow(f *testing.F) {
+	f.Add([]byte("\x00\x01\x00\x00\x00\x0212"))
+	f.Add([]byte("\x00\x01\xff\xff\xff\xff"))
+	f.Add([]byte("\x00\x02\x00\x00\x00\x0112"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if n, err := challengeRow(b); err == nil && n == 0 {
+			t.Error("0 stands for none")
+		}
+	})
+}

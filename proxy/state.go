@@ -162,7 +162,7 @@ func (s *Session) keepObserved(d *policy.Decision) {
 // transaction pooling, unless the session left something on it.
 func (s *Session) maybeDetach(st *step) {
 	sc := s.sc
-	if !s.pooling() || s.phase != phaseRelay || s.wait != waitNone || sc == nil || !sc.idle() || sc.unsynced {
+	if !s.pooling() && s.context.Org != "" || s.phase != phaseRelay || s.wait != waitNone || sc == nil || !sc.idle() || sc.unsynced {
 		return
 	}
 	if len(s.in.partial) > 0 || s.in.rest > 0 {
@@ -175,6 +175,11 @@ func (s *Session) maybeDetach(st *step) {
 	s.endSequence()
 	s.confirm(s.pin)
 	if s.pin != 0 || s.holdsUnnamed() {
+		return
+	}
+	if !s.pooling() {
+		// A session without an org has nothing to keep a place in the pool for.
+		s.releaseServer(st)
 		return
 	}
 	s.portal = nil

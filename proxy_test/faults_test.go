@@ -14,14 +14,28 @@ import (
 // can be killed.
 func own(t *testing.T) *proxy {
 	t.Helper()
+	pg := ownServer(t)
+	return inFront(t, pg, pg.DSN("app", "postgres"), "")
+}
+
+const ownSchema = "CREATE ROLE app LOGIN; CREATE TABLE t (org_id uuid, n int); ALTER TABLE t ENABLE ROW LEVEL SECURITY; " +
+	"CREATE POLICY p ON t USING (org_id = current_setting('app.org_id')::uuid); GRANT ALL ON t TO app"
+
+func ownServer(t *testing.T) *pgtest.Server {
+	t.Helper()
 	pg := pgtest.New(t, pgtest.Options{})
-	pg.Exec(t, "postgres", "CREATE ROLE app LOGIN; CREATE TABLE t (org_id uuid, n int); ALTER TABLE t ENABLE ROW LEVEL SECURITY; "+
-		"CREATE POLICY p ON t USING (org_id = current_setting('app.org_id')::uuid); GRANT ALL ON t TO app")
+	pg.Exec(t, "postgres", ownSchema)
+	return pg
+}
+
+// inFront starts a proxy with that server.dsn and more configuration.
+func inFront(t *testing.T, pg *pgtest.Server, dsn, extra string) *proxy {
+	t.Helper()
 	p := &proxy{pg: pg, db: "postgres", dir: t.TempDir(), stopped: make(chan struct{})}
 	p.log = filepath.Join(p.dir, "blocked.jsonl")
 	p.launch(t, writeFile(t, "b.yaml", []byte(fmt.Sprintf(
-		"listen: [\"127.0.0.1:0\"]\nserver: {dsn: %q}\nauth:\n  issuers:\n    - {issuer: test, audience: bulkhead, secret_file: %s}\nblocked_log: {file: %s}\nadmin: {listen: \"127.0.0.1:0\"}\nlog: {level: debug}\n",
-		pg.DSN("app", "postgres"), writeFile(t, "secret", []byte(secret)), p.log))))
+		"listen: [\"127.0.0.1:0\"]\nserver: {dsn: %q}\nauth:\n  issuers:\n    - {issuer: test, audience: bulkhead, secret_file: %s}\nblocked_log: {file: %s}\nadmin: {listen: \"127.0.0.1:0\"}\nlog: {level: debug}\n%s\n",
+		dsn, writeFile(t, "secret", []byte(secret)), p.log, extra))))
 	return p
 }
 

@@ -140,12 +140,22 @@ type options struct {
 	sql     string // schema; "" is careless.sql
 	version int
 	standby bool // the proxy serves a hot standby of the database
+	// server, if set, is not shared with other tests: what belongs to the
+	// cluster may be changed.
+	server *pgtest.Server
+	// prepare, if set, changes the database before the proxy starts, and
+	// configure adds YAML that depends on it.
+	prepare   func(p *proxy)
+	configure func(p *proxy) string
 }
 
 // start makes a database and a proxy in front of it.
 func start(t testing.TB, o options) *proxy {
 	t.Helper()
-	pg := pgtest.Shared(t, o.version)
+	pg := o.server
+	if pg == nil {
+		pg = pgtest.Shared(t, o.version)
+	}
 	p := &proxy{pg: pg, db: pg.CreateDatabase(t), dir: t.TempDir(), stopped: make(chan struct{})}
 	p.schema(t, o.sql)
 	if o.role == "" {
@@ -157,8 +167,17 @@ func start(t testing.TB, o options) *proxy {
 	if o.pool == "" {
 		o.pool = "max_server_connections: 100, max_per_org: 50"
 	}
-	if o.mode == "shared" {
+	switch o.mode {
+	case "shared":
 		o.mode, o.pool = "transaction", o.pool+", sharing: shared"
+	case "session, shared":
+		o.mode, o.pool = "session", o.pool+", sharing: shared"
+	}
+	if o.prepare != nil {
+		o.prepare(p)
+	}
+	if o.configure != nil {
+		o.extra += o.configure(p)
 	}
 	server := pg
 	if o.standby {

@@ -12,7 +12,7 @@ import (
 // role, on every version.
 func TestRole_Resets(t *testing.T) {
 	for _, version := range versions(t) {
-		for _, mode := range []string{"session", "transaction", "shared"} {
+		for _, mode := range []string{"session", "transaction", "shared", "session, shared"} {
 			p := start(t, options{version: version, mode: mode, extra: "tenant: {role: admin_bypass}"})
 			for _, reset := range []string{
 				"RESET ROLE", "RESET ALL", "SET SESSION AUTHORIZATION DEFAULT", "RESET SESSION AUTHORIZATION", "DISCARD ALL",

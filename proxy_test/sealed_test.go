@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -25,10 +26,21 @@ func TestSealed_OneConnectionForAll(t *testing.T) {
 			p, _ := startContext(t, o, dbcontext.Sealed)
 			a, b := p.connect(t, orgA), p.connect(t, orgB)
 			for _, reset := range [][]string{
-				{"SELECT 1"}, {"RESET ALL"}, {"DISCARD ALL"}, {"DISCARD SEQUENCES"}, {"RESET request.jwt.claims"}, {"RESET bulkhead.org_id"},
-				{"BEGIN; RESET ALL; ROLLBACK"}, {"BEGIN; DISCARD SEQUENCES; ROLLBACK"}, {"BEGIN; DISCARD ALL", "ROLLBACK"},
-				{"BEGIN", "DISCARD SEQUENCES", "COMMIT"}, {"RESET ROLE"}, {"SET default_transaction_read_only = on"}, {"DISCARD SEQUENCES"},
-				{"SET SESSION AUTHORIZATION DEFAULT"}, {"SET default_transaction_read_only = off"},
+				{"SELECT 1"},
+				{"RESET ALL"},
+				{"DISCARD ALL"},
+				{"DISCARD SEQUENCES"},
+				{"RESET request.jwt.claims"},
+				{"RESET bulkhead.org_id"},
+				{"BEGIN; RESET ALL; ROLLBACK"},
+				{"BEGIN; DISCARD SEQUENCES; ROLLBACK"},
+				{"BEGIN; DISCARD ALL", "ROLLBACK"},
+				{"BEGIN", "DISCARD SEQUENCES", "COMMIT"},
+				{"RESET ROLE"},
+				{"SET default_transaction_read_only = on"},
+				{"DISCARD SEQUENCES"},
+				{"SET SESSION AUTHORIZATION DEFAULT"},
+				{"SET default_transaction_read_only = off"},
 			} {
 				what := fmt.Sprintf("PostgreSQL %d, %s mode, after %s", version, mode, reset)
 				sealedAfter(t, what, a, reset, "[["+orgA+" tester 2]]")
@@ -67,15 +79,13 @@ func TestSealed_SecondWall(t *testing.T) {
 	for _, version := range versions(t) {
 		p, _ := startContext(t, options{version: version, mode: "shared", pool: oneShared, extra: "policy: {mode: observe}"}, dbcontext.Sealed)
 		for _, attack := range []string{
-			"SET bulkhead.org_id = '" + orgB + "'", "SELECT set_config('bulkhead.org_id', '" + orgB + "', false)",
+			"DO $$ BEGIN SET bulkhead.org_id = '" + orgB + "'; END $$",
+			"DO $$ BEGIN PERFORM set_config('bulkhead.' || 'org_id', '" + orgB + "', false); END $$",
 			"SELECT set_config('request.jwt.claims', '{}', false)", "SELECT bulkhead.challenge()",
 		} {
 			a, b := p.connect(t, orgA), p.connect(t, orgB)
-			if e, failed := wiretest.Error(a.Query("BEGIN; " + attack)); failed {
-				t.Fatalf("%s: the guard does not observe: %s", attack, e)
-			}
-			msgs := a.Query("SELECT name FROM accounts")
-			if e, failed := wiretest.Error(msgs); !failed || e.Field('C') != "42501" {
+			msgs := a.Query("BEGIN; " + attack + "; SELECT name FROM accounts")
+			if e, failed := wiretest.Error(msgs); !failed || e.Field('C') != "42501" || !strings.HasPrefix(e.Field('M'), "bulkhead: ") {
 				t.Errorf("PostgreSQL %d, after %s: got %v, %v, want 42501", version, attack, wiretest.Rows(msgs), e)
 			}
 			a.Send(wiretest.Terminate)
@@ -124,5 +134,44 @@ func TestSealed_DiscardInAPipeline(t *testing.T) {
 	}
 	if got := fmt.Sprint(wiretest.Rows(c.Query(whoAmI))); got != "[["+orgA+" tester 2]]" {
 		t.Errorf("afterwards: %s", got)
+	}
+}
+
+// TestContext_Worker: a worker over all orgs picks one after the other, for the
+// session and for a transaction; the database believes each pick and nothing
+// else. Before the first pick there is no tenant.
+func TestContext_Worker(t *testing.T) {
+	for _, mode := range []dbcontext.Mode{dbcontext.Signed, dbcontext.Sealed} {
+		for _, pool := range poolModes {
+			if mode == dbcontext.Signed && pool == "shared" {
+				continue
+			}
+			o := options{mode: pool, issuer: anyToken}
+			if pool == "shared" {
+				o.pool = oneShared
+			}
+			p, _ := startContext(t, o, mode)
+			c := p.connectAs(t, claim(t, "*", time.Hour))
+			what := fmt.Sprintf("%s, %s mode", mode, pool)
+			const rows = "SELECT bulkhead.org_id(), count(*) FROM accounts"
+			wantA, wantB := "[["+orgA+" 2]]", "[["+orgB+" 1]]"
+			if e, failed := wiretest.Error(c.Query(rows)); !failed {
+				t.Errorf("%s: a worker without an org gets rows (%v)", what, e)
+			}
+			expectRows(t, what, c, "SELECT 1", "[[1]]")
+			for range 3 {
+				c.Query("SET bulkhead.org_id = '" + orgA + "'")
+				expectRows(t, what, c, rows, wantA)
+				c.Query("BEGIN")
+				c.Query("SET LOCAL bulkhead.org_id = '" + orgB + "'")
+				expectRows(t, what+", in a transaction", c, rows, wantB)
+				c.Query("COMMIT")
+				expectRows(t, what+", after it", c, rows, wantA)
+				c.Query("SET bulkhead.org_id = '" + orgB + "'")
+				expectRows(t, what, c, rows, wantB)
+				c.Query("RESET bulkhead.org_id")
+			}
+			c.Send(wiretest.Terminate)
+		}
 	}
 }

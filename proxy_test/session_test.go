@@ -39,7 +39,7 @@ func TestSession_BackendPIDInSessionPooling(t *testing.T) {
 
 // A driver's resets must lead back to the tenant, and be harmless.
 func TestSession_Resets(t *testing.T) {
-	for _, mode := range []string{"session", "transaction", "shared"} {
+	for _, mode := range []string{"session", "transaction", "shared", "session, shared"} {
 		p := start(t, options{mode: mode})
 		for _, reset := range []string{
 			"RESET ALL", "DISCARD ALL", "RESET ROLE", "SET SESSION AUTHORIZATION DEFAULT", "RESET app.org_id", "SET app.org_id TO DEFAULT",
@@ -54,6 +54,20 @@ func TestSession_Resets(t *testing.T) {
 			if fmt.Sprint(got) != "[[2 "+orgA+" app]]" {
 				t.Errorf("%s mode, after %s: %v", mode, reset, got)
 			}
+		}
+	}
+}
+
+// The floor of a hardened database reads bulkhead.org_id: it is the session's org
+// with any configuration, no client changes it, and RESET leads back to it.
+func TestSession_FloorSetting(t *testing.T) {
+	p := start(t, options{mode: "transaction"})
+	c := p.connect(t, orgA)
+	const read = "SELECT current_setting('bulkhead.org_id', true)"
+	for _, first := range []string{read, "RESET ALL", "DISCARD ALL", "SET bulkhead.org_id = '" + orgB + "'", "SELECT set_config('bulkhead.org_id', '" + orgB + "', false)"} {
+		c.Query(first)
+		if got := fmt.Sprint(wiretest.Rows(c.Query(read))); got != "[["+orgA+"]]" {
+			t.Errorf("after %s: bulkhead.org_id is %s, want %s", first, got, orgA)
 		}
 	}
 }

@@ -91,3 +91,18 @@ func TestKeyFile_Reload(t *testing.T) {
 		t.Errorf("a broken file is not logged:\n%s", &logged)
 	}
 }
+
+func FuzzParseKey(f *testing.F) {
+	f.Add([]byte("kid: 1\nkey: AwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwM=\n"))
+	f.Add([]byte("# x\r\nkid:9999\r\nkey:"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		k, err := ParseKey(b)
+		if err != nil {
+			return
+		}
+		again, err := ParseKey(FormatKey(k))
+		if err != nil || again.id != k.id || !bytes.Equal(again.secret, k.secret) {
+			t.Errorf("a key that was read is written otherwise: %v", err)
+		}
+	})
+}

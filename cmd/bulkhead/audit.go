@@ -12,7 +12,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/spf13/cobra"
-	"go.yaml.in/yaml/v3"
 
 	"github.com/pgbulkhead/bulkhead/database/audit"
 	"github.com/pgbulkhead/bulkhead/database/inventory"
@@ -82,7 +81,7 @@ func runAudit(cmd *cobra.Command, f *auditFlags) error {
 	}
 	o := audit.Options{
 		Selection: f.selection(c), Settings: contextSettings(c), Data: f.data, DataTimeout: f.dataTimeout, Now: time.Now(),
-		Progress: progressOn(cmd.ErrOrStderr(), "counting rows"),
+		Installed: installChanges, Progress: progressOn(cmd.ErrOrStderr(), "counting rows"),
 	}
 	if o.Exceptions, err = f.exceptions(c); err != nil {
 		return err
@@ -90,6 +89,9 @@ func runAudit(cmd *cobra.Command, f *auditFlags) error {
 	report, err := f.run(cmd.Context(), c, o)
 	if err != nil {
 		return err
+	}
+	if len(report.Model.AppRoles) == 0 && !f.propose {
+		return usageErrorf("no role was found that the application could use, so nothing can be judged; name it with --app-role")
 	}
 	if f.writeBaseline != "" {
 		return writeFile(f.writeBaseline, func(w io.Writer) error { return audit.WriteBaseline(w, report) })
@@ -204,16 +206,16 @@ func (f *auditFlags) exceptions(c *config.Config) (audit.Exceptions, error) {
 	var e audit.Exceptions
 	list := c.Audit.Allow
 	if f.allow != "" {
-		more, err := readAllowances(f.allow)
+		more, err := config.LoadAllowances(f.allow)
 		if err != nil {
-			return e, err
+			return e, &exitError{code: exitUsage, err: err}
 		}
 		list = slices.Concat(list, more)
 	}
 	for _, a := range list {
 		until, err := a.Until()
 		if err != nil {
-			return e, usageErrorf("%s on %s: %q is not a day; write the last day, such as 2026-12-31", a.Check, a.Object, a.Expires)
+			return e, err // config has refused it
 		}
 		allowance := audit.Allowance{Check: a.Check, Object: a.Object, Reason: a.Reason, Expires: until}
 		if err := allowance.Validate(); err != nil {
@@ -233,22 +235,6 @@ func (f *auditFlags) exceptions(c *config.Config) (audit.Exceptions, error) {
 		return e, usageErrorf("--baseline %s: %w", f.baseline, err)
 	}
 	return e, nil
-}
-
-// readAllowances reads a file with the list that audit.allow holds.
-func readAllowances(name string) ([]config.Allowance, error) {
-	file, err := os.Open(name)
-	if err != nil {
-		return nil, usageErrorf("--allow: %w", err)
-	}
-	defer func() { _ = file.Close() }() // it was read only
-	var list []config.Allowance
-	dec := yaml.NewDecoder(file)
-	dec.KnownFields(true)
-	if err := dec.Decode(&list); err != nil && !errors.Is(err, io.EOF) {
-		return nil, usageErrorf("--allow %s: not a list of {check, object, reason, expires}: %w", name, err)
-	}
-	return list, nil
 }
 
 // progressOn shows on a terminal how far something is that takes longer than

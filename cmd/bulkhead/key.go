@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"text/tabwriter"
@@ -52,8 +53,8 @@ free. Without --dsn the number is 1, or --kid.`,
 			if _, err := os.Stat(file); err == nil {
 				return usageErrorf("%s exists: a key that is overwritten is lost; use bulkhead key rotate", file)
 			}
-			return withAdmin(cmd.Context(), dsn, func(c *pgx.Conn) error {
-				k, err := addNewKey(cmd.Context(), c, id)
+			return withAdmin(cmd.Context(), dsn, func(ctx context.Context, c *pgx.Conn) error {
+				k, err := addNewKey(ctx, c, id)
 				if err != nil {
 					return err
 				}
@@ -134,8 +135,8 @@ func newKeyListCommand() *cobra.Command {
 		Short: "List the keys that the database knows, without their secrets",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return withAdmin(cmd.Context(), dsn, func(c *pgx.Conn) error {
-				keys, err := dbcontext.Keys(cmd.Context(), c)
+			return withAdmin(cmd.Context(), dsn, func(ctx context.Context, c *pgx.Conn) error {
+				keys, err := dbcontext.Keys(ctx, c)
 				if err != nil {
 					return err
 				}
@@ -174,7 +175,7 @@ func newKeyRotateCommand() *cobra.Command {
 		Use:   "rotate --file FILE [--dsn DSN]",
 		Short: "Replace the signing key while the proxy runs",
 		Long: `Replace the signing key in three steps, each of which is safe to stop after: the
-database is told of a new key, the file is replaced in one piece, so that the
+database is told of a new key, which its standbys have to replay, the file is replaced in one piece, so that the
 proxy signs with the new key within seconds, and the old key ends after a grace
 period. Signatures of both count meanwhile. The period must be longer than the
 longest transaction, and than it takes the file to reach every proxy: if that
@@ -189,7 +190,9 @@ retire.`,
 			if err != nil {
 				return usageErrorf("%w\nhint: the first key is made by bulkhead key new", err)
 			}
-			return withAdmin(cmd.Context(), dsn, func(c *pgx.Conn) error { return rotate(cmd, c, file, old, grace) })
+			return withAdmin(cmd.Context(), dsn, func(ctx context.Context, c *pgx.Conn) error {
+				return rotate(ctx, cmd.OutOrStdout(), c, file, old, grace)
+			})
 		},
 	}
 	cmd.Flags().StringVar(&dsn, "dsn", "", dsnUsage)
@@ -199,18 +202,23 @@ retire.`,
 	return cmd
 }
 
-func rotate(cmd *cobra.Command, c *pgx.Conn, file string, old *tenant.Key, grace time.Duration) error {
-	k, err := addNewKey(cmd.Context(), c, 0)
+func rotate(ctx context.Context, out io.Writer, c *pgx.Conn, file string, old *tenant.Key, grace time.Duration) error {
+	k, err := addNewKey(ctx, c, 0)
 	if err != nil {
 		return err
 	}
-	out := cmd.OutOrStdout()
 	fmt.Fprintf(out, "key %d: added to the database\n", k.ID())
+	waiting, stop := context.WithTimeout(ctx, standbyTimeout)
+	defer stop()
+	if behind, err := dbcontext.AwaitStandbys(waiting, c); err != nil || len(behind) > 0 {
+		return fmt.Errorf("the proxy keeps key %d: key %d has not reached the standbys %v in time (%w); "+
+			"run the command again when they have caught up", old.ID(), k.ID(), behind, errors.Join(err, waiting.Err()))
+	}
 	if err := replaceFile(file, tenant.FormatKey(k)); err != nil {
 		return fmt.Errorf("the proxy keeps key %d, key %d is not in use: %w", old.ID(), k.ID(), err)
 	}
 	fmt.Fprintf(out, "key %d: written to %s\n", k.ID(), file)
-	found, err := dbcontext.RetireKey(cmd.Context(), c, old.ID(), grace)
+	found, err := dbcontext.RetireKey(ctx, c, old.ID(), grace)
 	switch {
 	case err != nil:
 		return fmt.Errorf("key %d is in use, but key %d has not been retired: %w", k.ID(), old.ID(), err)
@@ -261,8 +269,8 @@ func newKeyRetireCommand() *cobra.Command {
 			if grace < 0 {
 				return usageErrorf("--grace %s is negative", grace)
 			}
-			return withAdmin(cmd.Context(), dsn, func(c *pgx.Conn) error {
-				found, err := dbcontext.RetireKey(cmd.Context(), c, id, grace)
+			return withAdmin(cmd.Context(), dsn, func(ctx context.Context, c *pgx.Conn) error {
+				found, err := dbcontext.RetireKey(ctx, c, id, grace)
 				if err != nil {
 					return err
 				}
@@ -281,11 +289,15 @@ func newKeyRetireCommand() *cobra.Command {
 	return cmd
 }
 
-// adminTimeout bounds a command that an administrator waits for.
-const adminTimeout = 30 * time.Second
+// adminTimeout bounds a command that an administrator waits for, standbyTimeout
+// the part in which standbys replay.
+const (
+	adminTimeout   = time.Minute
+	standbyTimeout = 30 * time.Second
+)
 
 // withAdmin runs f on a connection of an administrator's.
-func withAdmin(ctx context.Context, dsn string, f func(*pgx.Conn) error) error {
+func withAdmin(ctx context.Context, dsn string, f func(context.Context, *pgx.Conn) error) error {
 	ctx, stop := context.WithTimeout(ctx, adminTimeout)
 	defer stop()
 	cfg, err := pgx.ParseConfig(dsn)
@@ -299,5 +311,5 @@ func withAdmin(ctx context.Context, dsn string, f func(*pgx.Conn) error) error {
 		return &exitError{code: exitUnreachable, err: fmt.Errorf("connect to the database: %w", err)}
 	}
 	defer c.Close(context.WithoutCancel(ctx))
-	return f(c)
+	return f(ctx, c)
 }

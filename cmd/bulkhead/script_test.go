@@ -23,9 +23,10 @@ func TestMain(m *testing.M) {
 // TestScripts runs testdata/*.txtar, each a session at the command line.
 // Beside testscript's own commands there are `status N command...`, for a
 // command that must end with exit code N, and `samplelog FILE`, which writes
-// a blocked-query log, and `database NAME FILE`, which makes a database with the
+// a blocked-query log, and `databasefrom NAME FILE`, which makes a database with the
 // SQL of a file on a server that all scripts share, and sets DSN and APP_DSN to
-// connect as its superuser and as role NAME_app.
+// connect as its superuser and as role NAME_app. Further ones are in
+// script_schema_test.go.
 func TestScripts(t *testing.T) {
 	t.Cleanup(pgtest.StopShared)
 	testscript.Run(t, testscript.Params{
@@ -35,11 +36,13 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"status":    scriptStatus,
-			"samplelog": scriptSampleLog,
-			"signeddb":  scriptSignedDB,
-			"become":    scriptBecome,
-			"database":  func(ts *testscript.TestScript, neg bool, args []string) { scriptDatabase(t, ts, neg, args) },
+			"status":       scriptStatus,
+			"samplelog":    scriptSampleLog,
+			"signeddb":     scriptSignedDB,
+			"become":       scriptBecome,
+			"databasefrom": func(ts *testscript.TestScript, neg bool, args []string) { scriptDatabaseFrom(t, ts, neg, args) },
+			"schema":       func(ts *testscript.TestScript, neg bool, args []string) { scriptSchema(t, ts, neg, args) },
+			"sql":          scriptSQL,
 		},
 	})
 }
@@ -64,10 +67,10 @@ func scriptStatus(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// scriptDatabase implements the script command database.
-func scriptDatabase(t *testing.T, ts *testscript.TestScript, neg bool, args []string) {
+// scriptDatabaseFrom implements the script command databasefrom.
+func scriptDatabaseFrom(t *testing.T, ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
-		ts.Fatalf("usage: database NAME FILE")
+		ts.Fatalf("usage: databasefrom NAME FILE")
 	}
 	name := args[0]
 	server := pgtest.Shared(t, 15)

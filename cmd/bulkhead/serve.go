@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"strings"
 	"syscall"
 	"time"
@@ -47,12 +48,19 @@ certificates anew.`,
 			if err := cfg.CheckFiles(); err != nil {
 				return &exitError{code: exitUsage, err: err}
 			}
+			if os.Getenv("GOGC") == "" {
+				debug.SetGCPercent(gcPercent)
+			}
 			return serve(cmd.Context(), cfg, cmd.ErrOrStderr())
 		},
 	}
 	cmd.Flags().StringVar(&file, "config", "", "configuration file; without it everything comes from BULKHEAD_ variables")
 	return cmd
 }
+
+// gcPercent is Go's GOGC. The data path makes no garbage, so that collections
+// are rare; idle sessions are what memory goes to.
+const gcPercent = 50
 
 // service is a running proxy with all that belongs to it.
 type service struct {
@@ -64,6 +72,7 @@ type service struct {
 	signing   *tenant.KeyFile // nil: the tenant context is not signed
 	catalogs  *catalogs
 	proxy     *proxy.Server
+	isolation *isolation // nil: verify.interval is 0
 }
 
 // serve runs the proxy until ctx ends.
@@ -92,7 +101,14 @@ func (s *service) build(ctx context.Context) error {
 	}); err != nil {
 		return &exitError{code: exitUsage, err: err}
 	}
-	if s.verifier, err = auth.New(authOptions(s.cfg, s.log)); err != nil {
+	if s.isolation, err = newIsolation(s.cfg, s.log); err != nil {
+		return &exitError{code: exitUsage, err: err}
+	}
+	verifying := authOptions(s.cfg, s.log)
+	if s.isolation != nil {
+		verifying.Issuers = append(verifying.Issuers, s.isolation.issuer())
+	}
+	if s.verifier, err = auth.New(verifying); err != nil {
 		return &exitError{code: exitUsage, err: err}
 	}
 	resolver, err := tenant.NewResolver(tenantOptions(s.cfg))
@@ -139,7 +155,11 @@ func (s *service) build(ctx context.Context) error {
 	if s.proxy, err = proxy.New(o); err != nil {
 		return &exitError{code: exitUnreachable, err: err}
 	}
-	for _, c := range append(blockedLogCollectors(s.blocked), s.proxy.Collector()) {
+	collectors := append(blockedLogCollectors(s.blocked), s.proxy.Collector())
+	if s.isolation != nil {
+		collectors = append(collectors, s.isolation.collectors()...)
+	}
+	for _, c := range collectors {
 		if err := s.telemetry.Registry().Register(c); err != nil {
 			return fmt.Errorf("register metrics: %w", err)
 		}
@@ -150,7 +170,11 @@ func (s *service) build(ctx context.Context) error {
 func (s *service) close() {
 	ctx, stop := context.WithTimeout(context.Background(), 5*time.Second)
 	defer stop()
-	if err := errors.Join(s.blocked.Close(ctx), s.telemetry.Shutdown(ctx)); err != nil {
+	err := errors.Join(s.blocked.Close(ctx), s.telemetry.Shutdown(ctx))
+	if s.isolation != nil {
+		err = errors.Join(err, s.isolation.close())
+	}
+	if err != nil {
 		s.log.Error("shutdown incomplete", "error", err)
 	}
 }
@@ -168,6 +192,9 @@ func (s *service) run(ctx context.Context) error {
 	g.Go(func() error { s.catalogs.watch(serving); return nil })
 	if s.signing != nil {
 		g.Go(func() error { s.signing.Watch(serving); return nil })
+	}
+	if s.isolation != nil {
+		g.Go(func() error { s.isolation.watch(serving, s.proxy.Addresses()); return nil })
 	}
 	if s.cfg.Admin.Listen != "" {
 		g.Go(func() error { return console.Serve(serving, s.consoleOptions()) })
@@ -220,6 +247,11 @@ func (s *service) consoleOptions() console.Options {
 			}
 			if why := s.catalogs.unreachable(); why != "" {
 				p = append(p, console.Problem{What: "server", Reason: why})
+			}
+			if s.isolation != nil {
+				if problem, leaks := s.isolation.problem(); leaks {
+					p = append(p, problem)
+				}
 			}
 			return p
 		},

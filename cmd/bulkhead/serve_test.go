@@ -1,10 +1,39 @@
 package main
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/pgbulkhead/bulkhead/internal/config"
+	"github.com/pgbulkhead/bulkhead/tenant"
 )
+
+// The floor of a hardened database reads bulkhead.org_id, whatever settings
+// the application's own policies read.
+func TestTenantOptions_AlwaysSetTheFloorsSetting(t *testing.T) {
+	for name, settings := range map[string]map[string]string{
+		"default": config.Default().Tenant.Settings,
+		"own":     {"my.org": "${org}"},
+		"none":    nil,
+	} {
+		c := config.Default()
+		c.Tenant.Settings = settings
+		r, err := tenant.NewResolver(tenantOptions(c))
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		ctx, err := r.Resolve(tenant.Claims{Org: "o", JSON: []byte("{}")})
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if !slices.Contains(ctx.Fixed, tenant.Setting{Name: "bulkhead.org_id", Value: "o"}) {
+			t.Errorf("%s: got settings %v, want bulkhead.org_id among them", name, ctx.Fixed)
+		}
+		if !slices.Contains(r.Names(), "bulkhead.org_id") {
+			t.Errorf("%s: clients may change bulkhead.org_id", name)
+		}
+	}
+}
 
 // TLS towards a server that is not local is verified unless the DSN says
 // otherwise.

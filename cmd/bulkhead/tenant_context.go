@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,7 +18,9 @@ import (
 type contextOptions struct {
 	org, claims, key string
 	backend, dsn     string
+	database         string
 	pid              int
+	challenge        int64
 	ttl              time.Duration
 }
 
@@ -33,7 +36,9 @@ whoever has the key can be every tenant, so this is for administrators. Without
 --key they are for a database with the plain context.
 
 In the session to be, "select bulkhead.backend()" shows what --backend takes, and
-pg_backend_pid() what --pid takes; --pid needs --dsn to look the backend up.`,
+pg_backend_pid() what --pid takes; --pid needs --dsn to look the backend up. For a
+sealed context, "select bulkhead.challenge()" shows what --challenge takes, with
+--database; the statement that is printed counts once.`,
 		Example: `  bulkhead context --org 42                                      # plain
   bulkhead context --org 42 --key signing.key --pid 4711 --dsn postgres://admin@db/app
   bulkhead context --org 42 --key signing.key --backend 'app|4711|local|0'`,
@@ -45,6 +50,8 @@ pg_backend_pid() what --pid takes; --pid needs --dsn to look the backend up.`,
 	f.StringVar(&o.claims, "claims", "", "claims of the session, a JSON object")
 	f.StringVar(&o.key, "key", "", "signing key file")
 	f.StringVar(&o.backend, "backend", "", "what bulkhead.backend() returns in the session")
+	f.Int64Var(&o.challenge, "challenge", 0, "what bulkhead.challenge() returned in the session, for a sealed context")
+	f.StringVar(&o.database, "database", "", "name of the database, for --challenge")
 	f.IntVar(&o.pid, "pid", 0, "process of the session on the server, looked up with --dsn")
 	f.StringVar(&o.dsn, "dsn", "", "connection string of an administrator, for --pid")
 	f.DurationVar(&o.ttl, "ttl", time.Hour, "for how long the signature is valid")
@@ -57,14 +64,14 @@ func printContext(cmd *cobra.Command, o *contextOptions) error {
 		return usageErrorf("--claims is not JSON")
 	}
 	if o.key == "" {
-		if o.backend != "" || o.pid != 0 {
-			return usageErrorf("--backend and --pid are for a signature: give --key as well")
+		if o.backend != "" || o.pid != 0 || o.challenge != 0 {
+			return usageErrorf("--backend, --pid and --challenge are for a signature: give --key as well")
 		}
 		printSets(cmd.OutOrStdout(), o, "")
 		return nil
 	}
-	if (o.backend == "") == (o.pid == 0) {
-		return usageErrorf("a signature is for one backend: give --backend or --pid")
+	if err := o.oneBinding(); err != nil {
+		return err
 	}
 	k, err := tenant.LoadKey(o.key)
 	if err != nil {
@@ -74,24 +81,47 @@ func printContext(cmd *cobra.Command, o *contextOptions) error {
 		return usageErrorf("--ttl %s is in the past", o.ttl)
 	}
 	if o.pid != 0 {
-		err := withAdmin(cmd.Context(), o.dsn, func(c *pgx.Conn) error {
-			o.backend, err = backendOf(cmd, c, o.pid)
+		err := withAdmin(cmd.Context(), o.dsn, func(ctx context.Context, c *pgx.Conn) error {
+			o.backend, err = backendOf(ctx, c, o.pid)
 			return err
 		})
 		if err != nil {
 			return err
 		}
 	}
+	if o.challenge != 0 {
+		signature := k.SignCheckout(o.database, o.challenge, o.org, o.claims, time.Now().Add(o.ttl))
+		fmt.Fprintf(cmd.OutOrStdout(), "SELECT bulkhead.enter(%s, %s, %s);\n",
+			tenant.QuoteLiteral(o.org), tenant.QuoteLiteral(o.claims), tenant.QuoteLiteral(signature))
+		return nil
+	}
 	printSets(cmd.OutOrStdout(), o, k.SignBackend(o.backend, o.org, o.claims, time.Now().Add(o.ttl)))
 	return nil
 }
 
+// oneBinding checks that the flags say what the signature is bound to, once.
+func (o *contextOptions) oneBinding() error {
+	given := 0
+	for _, is := range []bool{o.backend != "", o.pid != 0, o.challenge != 0} {
+		if is {
+			given++
+		}
+	}
+	switch {
+	case given != 1:
+		return usageErrorf("a signature is for one backend: give --backend or --pid, or --challenge")
+	case (o.challenge != 0) != (o.database != ""):
+		return usageErrorf("--challenge and --database belong together")
+	}
+	return nil
+}
+
 // backendOf names a backend as bulkhead.backend() does in it.
-func backendOf(cmd *cobra.Command, c *pgx.Conn, pid int) (string, error) {
+func backendOf(ctx context.Context, c *pgx.Conn, pid int) (string, error) {
 	const sql = `select concat_ws('|', datname, pid, coalesce(host(client_addr), 'local'), case when client_addr is null then 0 else client_port end)
 		from pg_catalog.pg_stat_activity where pid = $1 and datname is not null`
 	var name string
-	err := c.QueryRow(cmd.Context(), sql, pid).Scan(&name)
+	err := c.QueryRow(ctx, sql, pid).Scan(&name)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return "", &exitError{code: exitFindings, err: fmt.Errorf("the server has no session with process %d", pid)}
 	}

@@ -31,9 +31,11 @@ func newTokenCommand() *cobra.Command {
 
 func newTokenMintCommand() *cobra.Command {
 	var o auth.MintOptions
-	var org, claims string
+	var orgs []string
+	var claims string
+	var service bool
 	cmd := &cobra.Command{
-		Use:   "mint --key FILE --org ORG",
+		Use:   "mint --key FILE {--org ORG | --service}",
 		Short: "Sign a token",
 		Long: `Sign a token with a private key (PEM) or a shared secret, and print it. Whoever has
 the key is every tenant: keep it where only the issuer can read it.`,
@@ -46,7 +48,7 @@ the key is every tenant: keep it where only the issuer can read it.`,
 					return usageErrorf("--claims is not a JSON object")
 				}
 			}
-			o.Org, o.Now = org, time.Now()
+			o.Org, o.Now = orgClaim(orgs), time.Now()
 			token, err := auth.Mint(o)
 			if err != nil {
 				return usageErrorf("%w", err)
@@ -57,7 +59,8 @@ the key is every tenant: keep it where only the issuer can read it.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.KeyFile, "key", "", "private key (PEM) or shared secret")
-	f.StringVar(&org, "org", "", "org the token acts for")
+	f.StringArrayVar(&orgs, "org", nil, "org the token acts for; several, or '*', for a worker that picks one")
+	f.BoolVar(&service, "service", false, "no org: for a service that takes other identities")
 	f.StringVar(&o.Subject, "sub", "", "subject: the user")
 	f.StringVar(&o.Role, "role", "", "role claim")
 	f.DurationVar(&o.TTL, "ttl", time.Hour, "how long the token is valid")
@@ -66,8 +69,20 @@ the key is every tenant: keep it where only the issuer can read it.`,
 	f.StringVar(&o.OrgClaim, "org-claim", "org_id", "name of the org claim")
 	f.StringVar(&claims, "claims", "", "further claims, as a JSON object")
 	_ = cmd.MarkFlagRequired("key")
-	_ = cmd.MarkFlagRequired("org")
+	cmd.MarkFlagsOneRequired("org", "service")
+	cmd.MarkFlagsMutuallyExclusive("org", "service")
 	return cmd
+}
+
+// orgClaim is the claim for that many orgs.
+func orgClaim(orgs []string) any {
+	switch len(orgs) {
+	case 0:
+		return nil
+	case 1:
+		return orgs[0]
+	}
+	return orgs
 }
 
 func newTokenKeygenCommand() *cobra.Command {
@@ -207,7 +222,16 @@ func verifyToken(cmd *cobra.Command, file, raw string) error {
 	if err != nil {
 		return &exitError{code: exitFindings, err: err}
 	}
-	fmt.Fprintf(cmd.OutOrStdout(), "accepted: org %s, subject %q, role %q, until %s\n", id.Org, id.Subject, id.Role, id.Expires.UTC().Format(time.RFC3339))
+	org := id.Org
+	switch {
+	case id.AllOrgs:
+		org = "any (to be picked)"
+	case len(id.Orgs) > 0:
+		org = "one of " + strings.Join(id.Orgs, " ") + " (to be picked)"
+	case org == "":
+		org = "none (a service)"
+	}
+	fmt.Fprintf(cmd.OutOrStdout(), "accepted: org %s, subject %q, role %q, until %s\n", org, id.Subject, id.Role, id.Expires.UTC().Format(time.RFC3339))
 	return nil
 }
 

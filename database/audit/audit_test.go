@@ -74,6 +74,13 @@ func (s *subject) audit() []Finding {
 	if err != nil {
 		s.t.Fatalf("audit: %v", err)
 	}
+	seen := make(map[string]bool)
+	for _, f := range report.Findings {
+		if seen[f.Fingerprint] {
+			s.t.Errorf("%s %s is reported twice", f.Check, f.Object)
+		}
+		seen[f.Fingerprint] = true
+	}
 	return report.Findings
 }
 

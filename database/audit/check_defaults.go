@@ -61,7 +61,8 @@ func parameterGrants(f *Facts) []Finding {
 		privileges := app.Privileges()
 		for _, p := range f.Snapshot.ParameterGrants {
 			for _, g := range p.Grants {
-				if _, has := privileges[f.Snapshot.Role(g.Grantee)]; !has && g.Grantee != inventory.Public {
+				path, has := privileges[f.Snapshot.Role(g.Grantee)]
+				if !has && g.Grantee != inventory.Public || overBypass(path) {
 					continue
 				}
 				names = append(names, g.Privilege+" "+p.Parameter)

@@ -145,16 +145,25 @@ func (f *Facts) checkedByPolicy(k *inventory.Constraint) bool {
 	return permissive > 0
 }
 
-// looksUp reports whether a policy's check names the referenced table and the
-// key's columns.
+// looksUp reports whether a policy's check names the key's columns and the
+// referenced table, itself or in a function that it calls: a policy that looks
+// into its own table would never end.
 func looksUp(p *inventory.Policy, k *inventory.Constraint) bool {
 	check := p.Check
 	if check == "" {
 		check = p.Using // it is the check as well
 	}
-	uses := slices.Contains(p.Uses.Relations, k.References) || k.References == k.Relation
-	columns := !slices.ContainsFunc(k.Columns, func(c *inventory.Column) bool { return !slices.Contains(p.Uses.Columns, c) })
-	return uses && columns && strings.Contains(check, k.References.SQL())
+	if slices.ContainsFunc(k.Columns, func(c *inventory.Column) bool { return !slices.Contains(p.Uses.Columns, c) }) {
+		return false
+	}
+	table := k.References.SQL()
+	if slices.Contains(p.Uses.Relations, k.References) && strings.Contains(check, table) {
+		return true
+	}
+	return slices.ContainsFunc(p.Uses.Functions, func(fn *inventory.Function) bool {
+		name := inventory.Quote(fn.Schema) + "." + inventory.Quote(fn.Name) + "("
+		return strings.Contains(check, name) && strings.Contains(fn.Source, table)
+	})
 }
 
 func (f *Facts) compositeFix(k *inventory.Constraint) string {
@@ -175,8 +184,8 @@ func (f *Facts) compositeFix(k *inventory.Constraint) string {
 func fkNotValidated(f *Facts) []Finding {
 	var found []Finding
 	for _, k := range f.foreignKeys() {
-		if k.Validated || !f.IsTenant(k.References) {
-			continue
+		if k.Validated || !k.Enforced || !f.IsTenant(k.References) {
+			continue // NOT ENFORCED is as good as none
 		}
 		found = append(found, f.about(k.Relation, k.Object(), fmt.Sprintf("Foreign key %s is NOT VALID: rows from before were never checked.", k.Name)).
 			withSQL("ALTER TABLE "+k.Relation.SQL()+" VALIDATE CONSTRAINT "+inventory.Quote(k.Name)+";"))

@@ -14,8 +14,8 @@ func ownChecks() []Check {
 	return []Check{
 		{
 			ID: "A901", Name: "install_changed", Severity: Critical, CWE: "CWE-353", Controls: controlsChange,
-			Title: "a function of Bulkhead is not the one that was installed",
-			Why:   "All policies of the floor rely on it. Whoever changed it may have changed which tenant it names.",
+			Title: "an object of Bulkhead is not as it was installed",
+			Why:   "All policies of the floor rely on the functions of schema bulkhead. Whoever changed one may have changed which tenant it names.",
 			Fix:   "Find out who changed it, then install it anew with `bulkhead harden`.",
 			Run:   installChanged,
 		},
@@ -45,24 +45,15 @@ func ownChecks() []Check {
 
 func installChanged(f *Facts) []Finding {
 	var found []Finding
-	for _, want := range f.Shipped {
-		i := slices.IndexFunc(f.Snapshot.Functions, func(fn *inventory.Function) bool { return fn.Object() == want.Object })
-		if i < 0 {
-			continue // not installed in this mode
+	for _, c := range f.Changed {
+		if n := len(found); n > 0 && found[n-1].Object == c.Object {
+			found[n-1].Detail += "; " + c.Detail
+			continue
 		}
-		got := f.Snapshot.Functions[i]
-		switch {
-		case plainText(got.Source) != plainText(want.Source):
-			found = append(found, Finding{Object: want.Object, Detail: "The body of " + want.Object + " differs from what this version installs."})
-		case got.SecurityDefiner != want.SecurityDefiner:
-			found = append(found, Finding{Object: want.Object, Detail: "SECURITY DEFINER of " + want.Object + " is not as this version installs it."})
-		}
+		found = append(found, Finding{Object: c.Object, Detail: c.Object + ": " + c.Detail})
 	}
 	return found
 }
-
-// plainText ignores how lines end.
-func plainText(s string) string { return strings.TrimSpace(strings.ReplaceAll(s, "\r\n", "\n")) }
 
 // keyTable is where the keys of the signed context are.
 const keyTable = "signing_key"

@@ -104,16 +104,24 @@ func (v *policyReview) sound() []reviewedPolicy {
 	return list
 }
 
+// formFaults are the objects that checks find something about, above info.
+func (f *Facts) formFaults(checks ...func(*Facts) []Finding) map[string]bool {
+	objects := make(map[string]bool)
+	for _, check := range checks {
+		for _, finding := range check(f) {
+			if finding.Severity != Info {
+				objects[finding.Object] = true
+			}
+		}
+	}
+	return objects
+}
+
 // settableContext reports the policies that read a setting, and once each
 // function that does so for policies. Policies that are to be written anew for
 // another reason are left out.
 func settableContext(f *Facts) []Finding {
-	other := make(map[string]bool)
-	for _, check := range []func(*Facts) []Finding{contextRaises, emptyContextCast, contextPerRow, castOnColumn} {
-		for _, finding := range check(f) {
-			other[finding.Object] = true
-		}
-	}
+	other := f.formFaults(contextRaises, emptyContextCast, contextPerRow, castOnColumn)
 	return f.settingFindings(func(p reviewedPolicy, s condition.SettingRead) bool {
 		return strings.Contains(s.Name, ".") && !f.signed(p.Relation) && (s.In != nil || !other[p.Object()])
 	}, "reads %s, which any session can set that is not behind the proxy")
@@ -240,17 +248,25 @@ func (f *Facts) writes(r *inventory.Relation) *inventory.Way {
 	return nil
 }
 
+// contextPerRow reports functions; current_setting itself is cheap, so that it
+// is called for each row is for the record.
 func contextPerRow(f *Facts) []Finding {
 	var found []Finding
+	other := f.formFaults(contextRaises, emptyContextCast, castOnColumn)
 	for _, p := range f.review().sound() {
+		says := fmt.Sprintf("Policy %s on %s calls ", p.Name, p.Relation.Object())
 		i := slices.IndexFunc(p.reading.PerRow, func(fn *inventory.Function) bool { return fn.Volatility == 's' })
-		if i < 0 {
-			continue
+		switch {
+		case i >= 0:
+			fn := p.reading.PerRow[i]
+			found = append(found, f.about(p.Relation, p.Object(), says+fn.Object()+" outside of a sub-select: once for each row.").withEvidence(expressionText(p.Policy)...).
+				withFix(fmt.Sprintf("Write (SELECT %s.%s(...)) in its place.", inventory.Quote(fn.Schema), inventory.Quote(fn.Name))))
+		case p.reading.SettingPerRow && !other[p.Object()]:
+			finding := f.about(p.Relation, p.Object(), says+"current_setting outside of a sub-select: once for each row, which is cheap but for long claims.").
+				withEvidence(expressionText(p.Policy)...).withFix("Write (SELECT current_setting(...)) in its place.")
+			finding.Severity = Info
+			found = append(found, finding)
 		}
-		fn := p.reading.PerRow[i]
-		found = append(found, f.about(p.Relation, p.Object(), fmt.Sprintf("Policy %s on %s calls %s outside of a sub-select: once for each row.",
-			p.Name, p.Relation.Object(), fn.Object())).withEvidence(expressionText(p.Policy)...).
-			withFix(fmt.Sprintf("Write (SELECT %s.%s()) in its place.", inventory.Quote(fn.Schema), inventory.Quote(fn.Name))))
 	}
 	return found
 }

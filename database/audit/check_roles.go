@@ -108,8 +108,9 @@ func canBecomeBypass(f *Facts) []Finding {
 		}
 		var names []string
 		var paths []inventory.Path
+		becomes := app.Becomes()
 		for _, role := range f.Snapshot.Roles {
-			path, ok := app.Becomes()[role]
+			path, ok := becomes[role]
 			if !ok || role == app || !role.Superuser && !role.BypassRLS || passesBypass(path) {
 				continue
 			}
@@ -123,19 +124,29 @@ func canBecomeBypass(f *Facts) []Finding {
 	})
 }
 
-// passesBypass reports whether a path goes through a role that is a finding
-// itself: what lies behind it adds nothing.
+// passesBypass reports whether a path goes through a role that is A303's
+// finding: what lies behind it adds nothing.
 func passesBypass(path inventory.Path) bool {
-	for _, step := range path[:len(path)-1] {
-		if r := step.Membership.Role; r.Superuser || r.BypassRLS {
-			return true
-		}
-	}
-	return false
+	return len(path) > 0 && overBypass(path[:len(path)-1])
 }
 
-// harmlessPredefined are the server's own roles that give nothing of the kind.
-var harmlessPredefined = []string{"pg_database_owner"}
+// overBypass reports whether a path leads to or over a role that row security
+// does not bind.
+func overBypass(path inventory.Path) bool {
+	return slices.ContainsFunc(path, func(s inventory.Step) bool { return s.Membership.Role.Superuser || s.Membership.Role.BypassRLS })
+}
+
+// predefined reports whether a role is one of the server's own that gives more
+// than its tables, or what managed services have in place of a superuser.
+func predefined(name string) bool {
+	switch name {
+	case "pg_database_owner": // of this database alone: A316
+		return false
+	case "rds_superuser", "cloudsqlsuperuser", "alloydbsuperuser", "azure_pg_admin", "neon_superuser":
+		return true
+	}
+	return strings.HasPrefix(name, "pg_")
+}
 
 func predefinedRoles(f *Facts) []Finding {
 	return f.eachApp(func(app *inventory.Role) []Finding {
@@ -144,7 +155,7 @@ func predefinedRoles(f *Facts) []Finding {
 		privileges := app.Privileges()
 		for _, role := range f.Snapshot.Roles {
 			path := privileges[role]
-			if len(path) == 0 || !strings.HasPrefix(role.Name, "pg_") || slices.Contains(harmlessPredefined, role.Name) || passesPredefined(path) {
+			if len(path) == 0 || !predefined(role.Name) || passesPredefined(path) || passesBypass(path) {
 				continue
 			}
 			names = append(names, role.Name)
@@ -159,7 +170,7 @@ func predefinedRoles(f *Facts) []Finding {
 
 // passesPredefined leaves out what a predefined role consists of.
 func passesPredefined(path inventory.Path) bool {
-	return slices.ContainsFunc(path[:len(path)-1], func(s inventory.Step) bool { return strings.HasPrefix(s.Membership.Role.Name, "pg_") })
+	return slices.ContainsFunc(path[:len(path)-1], func(s inventory.Step) bool { return predefined(s.Membership.Role.Name) })
 }
 
 func dangerousAttributes(f *Facts) []Finding {
@@ -168,7 +179,7 @@ func dangerousAttributes(f *Facts) []Finding {
 		becomes := app.Becomes()
 		for _, role := range f.Snapshot.Roles {
 			path, ok := becomes[role]
-			if !ok || role.Superuser {
+			if !ok || role.Superuser || overBypass(path) {
 				continue
 			}
 			attributes := attributesOf(role)

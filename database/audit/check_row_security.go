@@ -69,12 +69,12 @@ func rlsDisabled(f *Facts) []Finding {
 	var found []Finding
 	for _, t := range f.tenantTables() {
 		r := t.Relation
-		if !r.TakesPolicies() || r.RowSecurity || len(r.Policies) > 0 || isChild(r) {
+		way := f.ReachesRows(r)
+		if !r.TakesPolicies() || r.RowSecurity || len(r.Policies) > 0 || isChild(r) || way == nil {
 			continue
 		}
-		way := f.Reaches(r).String()
 		found = append(found, f.forTable(r, fmt.Sprintf("%s holds rows of tenants (%s), the application reaches it as %s, and row security is off.",
-			r.Object(), t.Class, way)).withSQL(f.enableSQL(t)).withEvidence("reached as "+way))
+			r.Object(), t.Class, way)).withSQL(f.enableSQL(t)).withEvidence("reached as "+way.String()))
 	}
 	return found
 }
@@ -83,11 +83,12 @@ func policiesWithoutRLS(f *Facts) []Finding {
 	var found []Finding
 	for _, t := range f.reached() {
 		r := t.Relation
-		if r.RowSecurity || len(r.Policies) == 0 {
+		way := f.ReachesRows(r)
+		if r.RowSecurity || len(r.Policies) == 0 || way == nil {
 			continue
 		}
 		finding := f.forTable(r, fmt.Sprintf("%s has %s and row security is off: the application, as %s, sees every row.",
-			r.Object(), plural(len(r.Policies), "policy", "policies"), f.Reaches(r))).withSQL(f.enableSQL(t))
+			r.Object(), plural(len(r.Policies), "policy", "policies"), way)).withSQL(f.enableSQL(t))
 		for _, p := range r.Policies {
 			finding = finding.withEvidence(policyText(p))
 		}
@@ -170,7 +171,7 @@ func childUnprotected(f *Facts) []Finding {
 			continue
 		}
 		grantees := f.Grantees(r, "")
-		if len(grantees) == 0 {
+		if len(grantees) == 0 || f.ReachesRows(r) == nil {
 			continue
 		}
 		found = append(found, f.forTable(r, fmt.Sprintf("%s is a child of %s with a grant of its own to %s and without row security: naming it gets around the parent's policies.",

@@ -125,7 +125,7 @@ func tenantColumnWithoutFK(f *Facts) []Finding {
 	var found []Finding
 	for _, t := range f.directTables() {
 		c, r := t.Column, t.Relation
-		if t.Reference != nil || !sameType(c.BaseType, f.RootKey.BaseType) || !r.TakesPolicies() {
+		if t.Reference != nil && t.Reference.Enforced || !sameType(c.BaseType, f.RootKey.BaseType) || !r.TakesPolicies() {
 			continue // another type is A506, a foreign table takes no constraint
 		}
 		name := shortName(r.Name + "_" + c.Name + "_fkey")

@@ -14,8 +14,9 @@ type Facts struct {
 	// Settings are the settings that carry the tenant context, such as
 	// app.org_id: those of the configuration.
 	Settings []string
-	// Shipped are Bulkhead's own functions as this version installs them.
-	Shipped []ShippedFunction
+	// Changed are the ways in which Bulkhead's own objects differ from what was
+	// shipped.
+	Changed []InstallChange
 	// Keys are those of the signed context, if they could be read.
 	Keys []SigningKey
 	// Counts are the results of data checks, nil without Options.Data.
@@ -25,13 +26,9 @@ type Facts struct {
 	reviewed *policyReview // of the policies' expressions, by review
 }
 
-// ShippedFunction is a function of schema bulkhead as it was shipped.
-type ShippedFunction struct {
-	Object string // bulkhead.org_id()
-	Source string // its body
-	// SecurityDefiner is as it was shipped.
-	SecurityDefiner bool
-}
+// InstallChange is one way in which an object of the schema bulkhead differs
+// from what was shipped.
+type InstallChange struct{ Object, Detail string }
 
 // SigningKey is a key of the signed context, without the key.
 type SigningKey struct {

@@ -59,8 +59,13 @@ var faults = []fault{
 		check: "A303", plant: `GRANT USAGE ON SCHEMA internal TO aud_backup; GRANT SELECT ON ALL TABLES IN SCHEMA app, internal TO aud_backup; GRANT aud_backup TO aud_app`,
 		want: []string{"role:aud_app"}, cleanUp: `REVOKE ALL ON ALL TABLES IN SCHEMA app, internal FROM aud_backup; REVOKE USAGE ON SCHEMA internal FROM aud_backup`,
 	},
+	{
+		check: "A303", plant: `ALTER ROLE aud_backup CREATEROLE; GRANT pg_read_all_stats TO aud_backup; GRANT aud_backup TO aud_app`, want: []string{"role:aud_app"},
+		cleanUp: `ALTER ROLE aud_backup NOCREATEROLE; REVOKE pg_read_all_stats FROM aud_backup`,
+	},
 	{check: "A303", plant: `GRANT postgres TO aud_app`, want: []string{"role:aud_app"}},
 	{check: "A305", plant: `GRANT pg_read_all_stats TO aud_rw; GRANT pg_signal_backend TO aud_app`, want: []string{"role:aud_app"}},
+	{check: "A305", plant: `CREATE ROLE rds_superuser; GRANT rds_superuser TO aud_rw`, want: []string{"role:aud_app"}, cleanUp: `DROP ROLE rds_superuser`},
 	{check: "A305", plant: `GRANT pg_monitor TO aud_app`, want: []string{"role:aud_app"}},
 	{check: "A306", plant: `ALTER ROLE aud_app CREATEDB; ALTER ROLE aud_rw CREATEROLE REPLICATION`, want: []string{"role:aud_app"}},
 	{check: "A307", plant: `GRANT TRUNCATE ON app.users TO aud_rw`, want: []string{"app.users"}},
@@ -109,6 +114,15 @@ var faults = []fault{
 			DROP POLICY tenant ON app.members; CREATE POLICY tenant ON app.members USING (org_id = (SELECT app.org()))
 			WITH CHECK (org_id = (SELECT app.org()) AND (project_id IS NULL OR EXISTS (SELECT 1 FROM app.projects p WHERE p.id = members.project_id)))`,
 		want: nil, repair: `DROP POLICY tenant ON app.members; ALTER TABLE app.members DROP project_id; CREATE POLICY tenant ON app.members USING (org_id = (SELECT app.org()))`,
+	},
+	{check: "A504", plant: `ALTER TABLE app.users ADD boss bigint CONSTRAINT of_boss REFERENCES app.users; CREATE INDEX ON app.users (boss)`, want: []string{"app.users:of_boss"}, repair: `ALTER TABLE app.users DROP boss`},
+	{
+		// A function looks into the policy's own table.
+		check: "A504", plant: `ALTER TABLE app.users ADD boss bigint CONSTRAINT of_boss REFERENCES app.users; CREATE INDEX ON app.users (boss);
+			CREATE FUNCTION app.sees(bigint) RETURNS boolean LANGUAGE sql STABLE AS 'SELECT EXISTS (SELECT 1 FROM app.users u WHERE u.id = $1 AND u.org_id = (SELECT app.org()))';
+			DROP POLICY tenant ON app.users; CREATE POLICY tenant ON app.users USING (org_id = (SELECT app.org()))
+			WITH CHECK (org_id = (SELECT app.org()) AND (boss IS NULL OR app.sees(boss)))`,
+		want: nil, repair: `DROP POLICY tenant ON app.users; ALTER TABLE app.users DROP boss; CREATE POLICY tenant ON app.users USING (org_id = (SELECT app.org())); DROP FUNCTION app.sees`,
 	},
 	{check: "A505", plant: `CREATE UNIQUE INDEX one_name ON app.files (name)`, want: []string{"app.files:one_name"}, repair: `DROP INDEX app.one_name`},
 	{check: "A505", plant: `CREATE UNIQUE INDEX one_mail ON app.users (lower(email))`, want: []string{"app.users:one_mail"}, repair: `DROP INDEX app.one_mail`},

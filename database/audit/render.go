@@ -54,11 +54,11 @@ func (r *Report) Head() []string {
 	s := m.Snapshot
 	lines := []string{fmt.Sprintf("Database %s on PostgreSQL %s.", s.Database, s.Server.Version)}
 	lines = append(lines, "Application roles: "+orNone(roleNames(m.AppRoles))+r.guessed("app roles", "--app-role")+".")
-	root := "none"
+	root := "none found (--root-table names it)"
 	if m.Root != nil {
-		root = m.Root.Object()
+		root = m.Root.Object() + r.guessed("root table", "--root-table")
 	}
-	lines = append(lines, "Table of tenants: "+root+r.guessed("root table", "--root-table")+".",
+	lines = append(lines, "Table of tenants: "+root+".",
 		"Tenant columns: "+orNone(m.TenantColumns)+r.guessed("tenant columns", "--tenant-column")+".")
 	return append(lines, r.population(), r.coverage())
 }
@@ -81,7 +81,7 @@ func orNone(names []string) string {
 func (r *Report) guessed(what, flag string) string {
 	for _, g := range r.Model.Guessed {
 		if g == what {
-			return " (guessed; " + flag + " names them)"
+			return " (guessed; set by " + flag + ")"
 		}
 	}
 	return ""
@@ -162,6 +162,9 @@ func (r *Report) Groups() []Group {
 // Notes are what a reader must know beside the findings.
 func (r *Report) Notes() []string {
 	var lines []string
+	if r.Model.Root == nil {
+		lines = append(lines, "No table of tenants was found: what depends on it was not judged. Name it with --root-table.")
+	}
 	for _, a := range r.Expired {
 		lines = append(lines, fmt.Sprintf("The allowance of %s on %s ended on %s and no longer applies (%s).", a.Check, a.Object, a.Expires.Format("2006-01-02"), a.Reason))
 	}

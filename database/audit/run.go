@@ -14,8 +14,10 @@ import (
 // Options of a run. The zero value guesses everything and reads no rows.
 type Options struct {
 	Selection inventory.Selection
-	Settings  []string          // see Facts.Settings
-	Shipped   []ShippedFunction // see Facts.Shipped
+	Settings  []string // see Facts.Settings
+	// Installed, if set, compares the schema bulkhead with what was shipped, in
+	// the audit's transaction. It is called if there is such a schema.
+	Installed func(context.Context, pgx.Tx) ([]InstallChange, error)
 	// Data asks for the data checks, which count rows of every table.
 	Data        bool
 	DataTimeout time.Duration // of one count; 0 means DefaultDataTimeout
@@ -59,7 +61,12 @@ func Run(ctx context.Context, conn *pgx.Conn, o Options) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &Facts{Model: model, Settings: o.Settings, Shipped: o.Shipped, Now: o.Now}
+	f := &Facts{Model: model, Settings: o.Settings, Now: o.Now}
+	if o.Installed != nil && snapshot.Schema(inventory.OwnSchema) != nil {
+		if f.Changed, err = o.Installed(ctx, tx); err != nil {
+			return nil, err
+		}
+	}
 	if f.Keys, err = readKeys(ctx, tx, f); err != nil {
 		return nil, err
 	}

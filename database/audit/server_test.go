@@ -1,9 +1,12 @@
 package audit
 
 import (
+	"context"
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/pgbulkhead/bulkhead/database/inventory"
 	"github.com/pgbulkhead/bulkhead/internal/pgtest"
@@ -102,16 +105,21 @@ func TestActivityVisible(t *testing.T) {
 func TestOwnChecks(t *testing.T) {
 	o := correctOptions()
 	o.Now = time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC)
-	o.Shipped = []ShippedFunction{
-		{Object: "bulkhead.org_id()", Source: "SELECT 1\n"},
-		{Object: "bulkhead.enter(p text)", Source: "SELECT 2", SecurityDefiner: true},
-		{Object: "bulkhead.other()", Source: "SELECT 3"},
+	// What package context compares is its own; here a body.
+	o.Installed = func(ctx context.Context, tx pgx.Tx) (changes []InstallChange, err error) {
+		var source string
+		if err := tx.QueryRow(ctx, "SELECT prosrc FROM pg_proc WHERE oid = 'bulkhead.org_id()'::regprocedure").Scan(&source); err != nil {
+			return nil, err
+		}
+		if source != "SELECT 1" {
+			changes = append(changes, InstallChange{"bulkhead.org_id()", "its definition differs"}, InstallChange{"bulkhead.org_id()", "it belongs to somebody else"})
+		}
+		return changes, nil
 	}
 	s := newSubject(t, pgtest.Shared(t, 15), correctSchema(t), o)
 	s.exec(`CREATE SCHEMA bulkhead;
 		CREATE TABLE bulkhead.signing_key (kid int PRIMARY KEY, created_at timestamptz, not_after timestamptz);
 		CREATE FUNCTION bulkhead.org_id() RETURNS int LANGUAGE sql AS 'SELECT 1';
-		CREATE FUNCTION bulkhead.enter(p text) RETURNS int LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'SELECT 2';
 		REVOKE ALL ON ALL FUNCTIONS IN SCHEMA bulkhead FROM PUBLIC;
 		INSERT INTO bulkhead.signing_key VALUES (1, '2025-01-01', '2026-01-01'), (2, '2026-05-01', NULL)`)
 	own := func() []string {
@@ -128,7 +136,6 @@ func TestOwnChecks(t *testing.T) {
 			`CREATE OR REPLACE FUNCTION bulkhead.org_id() RETURNS int LANGUAGE sql AS 'SELECT 1'`,
 			[]string{"A901 bulkhead.org_id()"},
 		},
-		{`ALTER FUNCTION bulkhead.enter SECURITY INVOKER`, `ALTER FUNCTION bulkhead.enter SECURITY DEFINER`, []string{"A901 bulkhead.enter(p text)"}},
 		{`DELETE FROM bulkhead.signing_key WHERE kid = 2`, `INSERT INTO bulkhead.signing_key VALUES (2, '2026-05-01', NULL)`, nil},
 		{`UPDATE bulkhead.signing_key SET created_at = '2026-01-01' WHERE kid = 2`, `UPDATE bulkhead.signing_key SET created_at = '2026-05-01' WHERE kid = 2`, []string{"A904 bulkhead.signing_key"}},
 		{`CREATE PUBLICATION pub FOR TABLE bulkhead.signing_key`, `DROP PUBLICATION pub`, []string{"A902 bulkhead.signing_key"}},

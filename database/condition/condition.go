@@ -101,11 +101,29 @@ const tenantAndContext = hasTenant | hasContext
 
 // inverted is a comparison that is not an equation.
 func (j *Judge) inverted(e ast.Expr, s *scope) []clause {
+	if searches(e) {
+		return j.pattern(e, s)
+	}
 	m := mark(0)
 	if (hasOf(j.children(e, s))|hasOf(j.values(e, s)))&tenantAndContext == tenantAndContext {
 		m = markInverted
 	}
 	return j.unknown(e, s, m)
+}
+
+// searches reports whether an expression looks for one text in another.
+func searches(e ast.Expr) bool {
+	found := false
+	ast.Visitor{Expr: func(e ast.Expr) bool {
+		if c, ok := e.(*ast.Call); ok {
+			switch c.Name.Name {
+			case "strpos", "position", "regexp_match", "regexp_matches", "regexp_count", "regexp_instr", "regexp_like", "starts_with", "textregexeq", "like":
+				found = true
+			}
+		}
+		return true
+	}}.Visit(e)
+	return found
 }
 
 // operator is a comparison.
@@ -244,8 +262,12 @@ func equal(l, r alternative) (clause, bool) {
 // distinct is IS DISTINCT FROM. Its negation is an equation that NULL passes.
 func (j *Judge) distinct(e *ast.Distinct, s *scope, not bool) []clause {
 	for _, side := range [][2]ast.Expr{{e.Left, e.Right}, {e.Right, e.Left}} {
-		if c, ok := bare(side[1]).(*ast.Constant); ok && c.Kind == ast.ConstantBoolean && not {
-			return j.condition(side[0], s, c.Text != "true")
+		if c, ok := bare(side[1]).(*ast.Constant); ok && c.Kind == ast.ConstantBoolean {
+			test := ast.IsNotFalse
+			if c.Text == "true" {
+				test = ast.IsNotTrue
+			}
+			return j.truth(&ast.IsTruth{Arg: side[0], Test: test}, s, not)
 		}
 	}
 	switch h := hasOf(j.children(e, s)); {
@@ -401,12 +423,13 @@ func (j *Judge) isIn(e *ast.Sublink, s *scope) []clause {
 	}
 	list := nothing
 	for _, r := range j.rows(e.Query, s) {
-		clauses := []clause{r.clause}
+		clauses := []clause{r.always()}
 		for i, test := range tests {
 			if i >= len(r.columns) {
 				clauses = []clause{{conditions: 1, marks: markLost}}
 				break
 			}
+			clauses = both(clauses, []clause{r.holding(r.columns[i].Value)})
 			clauses = both(clauses, match(j.values(test, s), j.values(r.columns[i].Value, r.at)))
 		}
 		list = either(list, clauses)
@@ -455,7 +478,7 @@ func (j *Judge) countCondition(e *ast.Operator, s *scope, not bool) ([]clause, b
 func (j *Judge) callCondition(e *ast.Call, s *scope, not bool) []clause {
 	found, core := j.lookup(e.Name, len(e.Args), s)
 	if core {
-		if e.Name.Name == "starts_with" {
+		if searches(e) {
 			return j.pattern(e, s)
 		}
 		return j.unknown(e, s, 0)

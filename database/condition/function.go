@@ -101,28 +101,39 @@ func isTrue(q *ast.Select) bool {
 
 // lookup finds the functions that a call may mean: those of that name that
 // take so many arguments. A name without a schema is looked up in the path of
-// the code that it stands in; core is true if it can only be the server's own.
+// the code that it stands in, and as that may be another one at run time, at
+// last in all schemas. core is true if it can only be the server's own.
 func (j *Judge) lookup(n ast.Name, count int, s *scope) (found []*code, core bool) {
 	if n.Schema == "pg_catalog" {
 		return nil, true
 	}
-	for _, c := range j.functions[n.Name] {
-		if n.Schema != "" && c.function.Schema != n.Schema || n.Schema == "" && !slices.Contains(s.searchPath(), c.function.Schema) {
-			continue
-		}
-		c.load()
-		if len(c.arguments) >= count {
+	path := []string{n.Schema}
+	if n.Schema == "" {
+		path = s.searchPath()
+	}
+	found = j.named(n.Name, count, func(schema string) bool { return slices.Contains(path, schema) })
+	if _, known := parser.ClassifyFunction(n.Name); n.Schema == "" && found == nil && !known {
+		found = j.named(n.Name, count, func(string) bool { return true })
+	}
+	return found, n.Schema == "" && found == nil
+}
+
+// named are the functions of a name that take so many arguments, or more where
+// there are no such.
+func (j *Judge) named(name string, count int, in func(schema string) bool) []*code {
+	var found []*code
+	for _, c := range j.functions[name] {
+		if c.load(); in(c.function.Schema) && len(c.arguments) >= count {
 			found = append(found, c)
 		}
 	}
 	slices.SortStableFunc(found, func(a, b *code) int { return len(a.arguments) - len(b.arguments) })
-	for i, c := range found { // more arguments only by defaults
-		if len(c.arguments) > count && i > 0 {
-			found = found[:i]
-			break
+	for i, c := range found {
+		if i > 0 && len(c.arguments) > max(count, len(found[0].arguments)) {
+			return found[:i]
 		}
 	}
-	return found, n.Schema == "" && found == nil
+	return found
 }
 
 // callRows returns the rows of a call of a function whose code is read.
@@ -200,18 +211,24 @@ func (j *Judge) call(c *ast.Call, s *scope) []alternative {
 		return j.coreCall(c, s)
 	}
 	if rows, ok := j.callRows(c, s); ok {
-		var list []alternative
-		for _, r := range rows {
-			if len(r.columns) == 0 {
-				return just(term{})
-			}
-			for _, v := range j.values(r.columns[0].Value, r.at) {
-				list = append(list, alternative{v.term, r.clause.with(v.clause)})
-			}
-		}
-		return list
+		return j.columnOf(rows, "")
 	}
 	return j.unreadCall(c, found, s)
+}
+
+// columnOf are the values of one column of rows, the first without a name.
+func (j *Judge) columnOf(rows []row, name string) []alternative {
+	var list []alternative
+	for _, r := range rows {
+		i := slices.IndexFunc(r.columns, func(c ast.Target) bool { return c.Name == name || name == "" })
+		if i < 0 {
+			return just(term{})
+		}
+		for _, v := range j.values(r.columns[i].Value, r.at) {
+			list = append(list, alternative{v.term, r.holding(r.columns[i].Value).with(v.clause)})
+		}
+	}
+	return list
 }
 
 // unreadCall is the value of a function whose code does not tell. If it can
@@ -225,7 +242,7 @@ func (j *Judge) unreadCall(c *ast.Call, found []*code, s *scope) []alternative {
 		reads = reads || j.readsContext(f, 0)
 	}
 	switch {
-	case reads && t.has&(hasRow|hasTable) == 0:
+	case (reads || t.has&hasContext != 0) && t.has&(hasRow|hasTable) == 0:
 		t.kind, t.key = termContext, c.Name.Name
 		t.has |= hasContext
 	case t.has&(hasRow|hasTable) != 0:

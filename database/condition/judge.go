@@ -78,7 +78,9 @@ func (j *Judge) instance(r *inventory.Relation, role string) *instance {
 	return i
 }
 
-// table finds a relation by the name that a query writes.
+// table finds a relation by the name that a query writes. What is not in the
+// path of the code is the only relation of that name, wherever it is: the path
+// may be another one at run time.
 func (j *Judge) table(n ast.Name, s *scope) *inventory.Relation {
 	if n.Schema != "" {
 		return j.model.Snapshot.Relation(n.Schema, n.Name)
@@ -88,7 +90,17 @@ func (j *Judge) table(n ast.Name, s *scope) *inventory.Relation {
 			return r
 		}
 	}
-	return nil
+	var only *inventory.Relation
+	for _, r := range j.model.Snapshot.Relations {
+		if r.Name != n.Name {
+			continue
+		}
+		if only != nil {
+			return nil
+		}
+		only = r
+	}
+	return only
 }
 
 // searchPath is where unqualified names are looked up.

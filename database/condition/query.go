@@ -17,6 +17,26 @@ type row struct {
 	empty bool
 }
 
+// holding is what holds when a column of the row is not NULL. A row that may
+// come from no row at all tells nothing, but by an aggregate that is NULL then.
+func (r *row) holding(column ast.Expr) clause {
+	if !r.empty {
+		return r.clause
+	}
+	if c, ok := bare(column).(*ast.Call); ok && c.Name.Name != "count" && aggregateNames[c.Name.Name] {
+		return r.clause
+	}
+	return r.clause.optional()
+}
+
+// always is what holds when there is a row.
+func (r *row) always() clause {
+	if r.empty {
+		return r.clause.optional()
+	}
+	return r.clause
+}
+
 // maxDepth bounds functions, views and WITH queries in each other.
 const maxDepth = 12
 
@@ -287,7 +307,7 @@ func (j *Judge) derived(q *ast.Select, inside, s *scope, alias string, columns [
 			i.columns[name] = j.values(c.Value, r.at)
 			i.renamed = append(i.renamed, name)
 		}
-		list = append(list, source{r.clause, s.adding(i)})
+		list = append(list, source{r.always(), s.adding(i)})
 	}
 	return list
 }
@@ -335,7 +355,7 @@ func (j *Judge) fromRows(rows []row, s *scope, alias string, columns []string) [
 				i.columns[alias] = i.all
 			}
 		}
-		list = append(list, source{r.clause, s.adding(i)})
+		list = append(list, source{r.always(), s.adding(i)})
 	}
 	return list
 }

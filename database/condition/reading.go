@@ -16,7 +16,9 @@ type Reading struct {
 	// it calls outside of a sub-select without any column of the row, and
 	// which so might be called once.
 	Functions, PerRow []*inventory.Function
-	Relations         []*inventory.Relation // in sub-selects
+	// SettingPerRow says that it calls current_setting outside of a sub-select.
+	SettingPerRow bool
+	Relations     []*inventory.Relation // in sub-selects
 	// Direct are those of Relations that the condition itself names.
 	Direct []*inventory.Relation
 	// ColumnCasts are tenant columns of the row that are compared as another
@@ -236,6 +238,7 @@ func (w *reader) perRow(e ast.Expr) {
 		if !ok {
 			return true
 		}
+		w.SettingPerRow = w.SettingPerRow || isCurrentSetting(c)
 		found, core := w.judge.lookup(c.Name, len(c.Args), w.row)
 		if core || mentionsColumns(c) {
 			return true

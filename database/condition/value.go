@@ -127,7 +127,7 @@ func (j *Judge) sublinkValue(e *ast.Sublink, s *scope) []alternative {
 			continue
 		}
 		for _, v := range j.values(r.columns[0].Value, r.at) {
-			list = append(list, alternative{v.term, r.clause.with(v.clause)})
+			list = append(list, alternative{v.term, r.holding(r.columns[0].Value).with(v.clause)})
 		}
 	}
 	if e.Kind != ast.SublinkScalar && e.Kind != ast.SublinkArray {
@@ -139,6 +139,11 @@ func (j *Judge) sublinkValue(e *ast.Sublink, s *scope) []alternative {
 // memberValue is (arg).field or arg[i]: a part of the session's values is the
 // session's, and a field of a row of a function is taken for it.
 func (j *Judge) memberValue(e *ast.Member, s *scope) []alternative {
+	if c, ok := e.Arg.(*ast.Call); ok && e.Field != "" {
+		if rows, ok := j.callRows(c, s); ok && len(rows) > 0 && len(rows[0].columns) > 1 {
+			return j.columnOf(rows, e.Field)
+		}
+	}
 	list := j.values(e.Arg, s)
 	for i := range list {
 		switch {

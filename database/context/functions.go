@@ -88,6 +88,11 @@ func functionsOf(o *Options) []Function {
 const backendExpression = `concat_ws('|', current_database(), pg_backend_pid(),
     coalesce(host(inet_client_addr()), 'local'), coalesce(inet_client_port(), 0))`
 
+// wellFormed checks that s is four digits, ten digits and 64 characters, joined
+// by dots. What the 64 are is compared as it is. A regular expression for it
+// would take as long as all the rest.
+const wellFormed = `length(s) = 80 and substr(s, 5, 1) = '.' and substr(s, 16, 1) = '.' and translate(left(s, 15), '0123456789', '') = '.'`
+
 // tenantFunction returns org_id() or claims() of the mode. The check is in
 // each of them: a function called from another one would cost its own call.
 func tenantFunction(o *Options, name, returns, reason string) Function {
@@ -114,7 +119,7 @@ func tenantFunction(o *Options, name, returns, reason string) Function {
 	} else if o.Mode == Plain {
 		return inlined(f)
 	}
-	f.Body = strings.NewReplacer(":missing", missing, ":value", value, ":backend", backendExpression, ":seal", sealExpression).Replace(f.Body)
+	f.Body = strings.NewReplacer(":missing", missing, ":value", value, ":backend", backendExpression, ":seal", sealExpression, ":wellformed", wellFormed).Replace(f.Body)
 	return f
 }
 
@@ -177,7 +182,7 @@ func sealedFunctions() []Function {
 		{
 			Name: "enter", Arguments: "p_org text, p_claims text, p_signature text", types: "text, text, text", Returns: "bigint",
 			Language: "plpgsql", Volatile: "volatile", Parallel: "unsafe", Definer: true, Path: true,
-			Body: strings.NewReplacer(":seal", sealExpression, ":random", randomExpression).Replace(enterBody), callable: true,
+			Body: strings.NewReplacer(":seal", sealExpression, ":random", randomExpression, ":wellformed", wellFormed).Replace(enterBody), callable: true,
 			reason: "proves the tenant by a signature over the challenge, and returns the next challenge; the proxy calls it at checkout",
 		},
 	}

@@ -1,6 +1,9 @@
 package context
 
 import (
+	"bytes"
+	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -34,6 +37,7 @@ func TestSigned_OnStandby(t *testing.T) {
 	if got := org(t, c); got != "42501" {
 		t.Errorf("forged on a standby: got %s", got)
 	}
+	awaitsStandby(t, in, standby)
 	steps, err := mustRead(t, in).Update(Options{
 		Mode: Sealed, KeyType: "uuid", Version: version(t, in.admin), Superuser: true, Roles: []string{"ctx_app"},
 	})
@@ -44,6 +48,39 @@ func TestSigned_OnStandby(t *testing.T) {
 	s.CatchUp(t, standby)
 	if _, err := c.Exec(t.Context(), "select bulkhead.challenge()"); code(err) != "25006" {
 		t.Errorf("challenge() on a standby: got %v, want 25006", err)
+	}
+}
+
+// awaitsStandby: a new key is waited for, and a standby that does not come is
+// named.
+func awaitsStandby(t *testing.T, in *installation, standby *pgtest.Server) {
+	t.Helper()
+	there := standby.Connect(t, in.database)
+	defer there.Close(t.Context())
+	if err := AddKey(t.Context(), in.admin, 4, bytes.Repeat([]byte{4}, 32)); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
+	defer stop()
+	if behind, err := AwaitStandbys(ctx, in.admin); err != nil || len(behind) > 0 {
+		t.Fatalf("standbys %v are behind, %v", behind, err)
+	}
+	if got := value(t, there, "select count(*) from bulkhead.signing_key where kid = 4"); got != "1" {
+		t.Errorf("the standby has not replayed the key: %s", got)
+	}
+	if _, err := there.Exec(t.Context(), "select pg_wal_replay_pause()"); err != nil {
+		t.Fatal(err)
+	}
+	if err := AddKey(t.Context(), in.admin, 5, bytes.Repeat([]byte{5}, 32)); err != nil {
+		t.Fatal(err)
+	}
+	short, stop := context.WithTimeout(t.Context(), 2*standbyEvery)
+	defer stop()
+	if behind, err := AwaitStandbys(short, in.admin); err != nil || len(behind) != 1 || !strings.Contains(behind[0], "walreceiver") {
+		t.Errorf("a standby that does not replay: got %v, %v", behind, err)
+	}
+	if _, err := there.Exec(t.Context(), "select pg_wal_replay_resume()"); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -134,6 +134,21 @@ func (m *Model) Can(r *Relation, privilege string) *Way {
 // Reaches returns how the application has any privilege on a relation, or nil.
 func (m *Model) Reaches(r *Relation) *Way { return m.Can(r, "") }
 
+// RowPrivileges are the privileges that reach single rows: those that policies
+// are for.
+var RowPrivileges = []string{"SELECT", "INSERT", "UPDATE", "DELETE"}
+
+// ReachesRows returns how the application reads or writes rows of a relation,
+// or nil.
+func (m *Model) ReachesRows(r *Relation) *Way {
+	for _, privilege := range RowPrivileges {
+		if way := m.Can(r, privilege); way != nil {
+			return way
+		}
+	}
+	return nil
+}
+
 // Granted is Can without ownership: by a grant on the whole relation.
 func (m *Model) Granted(r *Relation, privilege string) *Way {
 	return m.first(func(id *identity) *Way {

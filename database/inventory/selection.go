@@ -249,8 +249,9 @@ func guessAppRoles(m *Model) []*Role {
 				continue
 			}
 			owns = owns || probe.Owns(r.Owner) != nil
-			for _, privilege := range []string{"SELECT", "INSERT", "UPDATE", "DELETE"} {
-				writes = writes || probe.Can(r, privilege) != nil
+			writes = writes || probe.ReachesRows(r) != nil
+			if owns && writes {
+				break
 			}
 		}
 		switch {

@@ -64,3 +64,30 @@ func TestLoadSchema_Problems(t *testing.T) {
 		}
 	}
 }
+
+func TestLoadAllowances(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "allow.yaml")
+	for _, test := range []struct {
+		text, problem string
+		count         int
+	}{
+		{"", "", 0},
+		{"- {check: A111, object: t, reason: r, expires: 2026-01-01}\n- {check: A112, object: \"*\", reason: r}\n", "", 2},
+		{"- {check: A111, object: t}\n", "allow.yaml:1: allow.0.reason: is missing", 0},
+		{"- {check: A111, object: t, reason: r, expires: never}\n", "is not a day", 0},
+		{"- {check: A111, objects: t, reason: r}\n", "unknown key", 0},
+		{"allow: []\n", "must be a list", 0},
+		{"- [\n", "not valid YAML", 0},
+	} {
+		if err := os.WriteFile(file, []byte(test.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		list, err := LoadAllowances(file)
+		switch {
+		case test.problem == "" && (err != nil || len(list) != test.count):
+			t.Errorf("%q: got %v, %v, want %d entries", test.text, list, err, test.count)
+		case test.problem != "" && (err == nil || !strings.Contains(err.Error(), test.problem)):
+			t.Errorf("%q: got %v, want %q", test.text, err, test.problem)
+		}
+	}
+}

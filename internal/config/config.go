@@ -32,6 +32,7 @@ type Config struct {
 	Admin      Admin      `yaml:"admin"`
 	Limits     Limits     `yaml:"limits"`
 	Audit      Audit      `yaml:"audit"`
+	Verify     Verify     `yaml:"verify"`
 	Telemetry  Telemetry  `yaml:"telemetry"`
 	Log        Log        `yaml:"log"`
 
@@ -165,6 +166,14 @@ type Allowance struct {
 	Object  string `yaml:"object"` // as the finding spells it, "*" for all
 	Reason  string `yaml:"reason"`
 	Expires Day    `yaml:"expires"` // the last one; "" for never
+}
+
+// Verify is the canary of the running proxy: it proves now and then that two
+// orgs do not see each other.
+type Verify struct {
+	Interval time.Duration `yaml:"interval"` // 0 is never
+	DSN      Secret        `yaml:"dsn"`      // a role that sees all rows
+	Orgs     []string      `yaml:"orgs"`     // two that exist; none: the first two
 }
 
 // Telemetry is tracing; exporters come from the standard OTEL_* variables.

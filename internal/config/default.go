@@ -20,6 +20,7 @@ func Default() *Config {
 			OrgType: OrgUUID,
 			Settings: map[string]string{
 				"app.org_id":         "${org}",
+				"bulkhead.org_id":    "${org}",
 				"request.jwt.claims": "${claims}",
 			},
 			Roles:   map[string]string{},
@@ -50,6 +51,7 @@ func Default() *Config {
 			IdleInTransactionTimeout: 5 * time.Minute,
 		},
 		Audit:     Audit{AppRoles: []string{}, GlobalTables: []string{}, Allow: []Allowance{}},
+		Verify:    Verify{DSN: NewSecret(""), Orgs: []string{}},
 		Telemetry: Telemetry{ServiceName: "bulkhead"},
 		Log:       Log{Level: LevelInfo, Format: FormatJSON},
 	}

@@ -70,7 +70,10 @@ func showDefault(v any) string {
 	var s string
 	switch v := v.(type) {
 	case Secret:
-		return "required"
+		if v == (Secret{}) {
+			return "required"
+		}
+		return ""
 	case time.Duration:
 		s = shortDuration(v)
 	case map[string]string:

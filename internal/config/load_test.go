@@ -89,7 +89,7 @@ func TestLoad_ExampleFileHoldsEveryDefault(t *testing.T) {
 	}
 	want := Default()
 	c.Server.DSN, c.Auth.Issuers = Secret{}, []Issuer{}
-	c.BlockedLog.File = want.BlockedLog.File
+	c.BlockedLog.File, c.Verify.DSN = want.BlockedLog.File, want.Verify.DSN
 	c.origins = nil
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("the example file differs from the defaults:\ngot  %+v\nwant %+v", c, want)
@@ -134,6 +134,9 @@ func TestParse_Problems(t *testing.T) {
 		{"two sources", minimal + "      secret_file: s\n", nil, []string{":8: auth.issuers.0.secret_file: the issuer has several places for its keys: jwks_url, secret_file"}},
 		{"plain jwks", minimal, []string{"BULKHEAD_AUTH_ISSUERS_0_JWKS_URL=http://idp.example.com/"}, []string{"keys are taken over https only"}},
 		{"admin", minimal + "admin: {listen: '0.0.0.0:80'}\n", nil, []string{"admin.listen: 0.0.0.0:80 can be reached from other hosts"}},
+		{"canary", minimal + "verify: {interval: 1h, orgs: [a]}\n", []string{"BULKHEAD_AUTH_TOKEN_FILE=t"}, []string{
+			"verify.dsn: is missing", "verify.orgs: has not two entries", "verify.interval: needs clients to log in with a token",
+		}},
 		{"roles", minimal + "tenant: {role: a, roles: {x: y}}\n", nil, []string{"tenant.roles: tenant.role is set as well"}},
 		{"role none", minimal + "tenant: {role: None}\n", nil, []string{"NONE would go back"}},
 		{"template", minimal + "tenant: {settings: {app.x: '${orgs}', role: a}}\n", nil, []string{`tenant.settings.app.x: unknown placeholder "${orgs}"`, "tenant.settings.role: is not a setting"}},

@@ -36,6 +36,7 @@ func (v *validator) all() {
 	v.log()
 	v.admin()
 	v.limits()
+	v.verify()
 	v.audit()
 }
 

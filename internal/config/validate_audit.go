@@ -2,6 +2,9 @@ package config
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
 	"regexp"
 	"strings"
 	"time"
@@ -15,8 +18,12 @@ func (v *validator) audit() {
 	a := v.c.Audit
 	v.noEmpty("audit.app_roles", a.AppRoles)
 	v.noEmpty("audit.global_tables", a.GlobalTables)
-	for i, allow := range a.Allow {
-		key := "audit.allow." + itoa(i)
+	v.allowances("audit.allow", a.Allow)
+}
+
+func (v *validator) allowances(list string, allowances []Allowance) {
+	for i, allow := range allowances {
+		key := list + "." + itoa(i)
 		if !checkID.MatchString(allow.Check) {
 			v.problem(key+".check", fmt.Sprintf("%q is not the id of a check", allow.Check), "write one such as A111; docs/checks.md lists them")
 		}
@@ -30,6 +37,31 @@ func (v *validator) audit() {
 			v.problem(key+".expires", fmt.Sprintf("%q is not a day", allow.Expires), "write the last day, such as 2026-12-31")
 		}
 	}
+}
+
+// LoadAllowances reads a file with a list such as audit.allow holds, as
+// strictly as [Load] reads a configuration.
+func LoadAllowances(path string) ([]Allowance, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read allowances: %w", err)
+	}
+	c := &Config{origins: origins{"": {file: filepath.Base(path)}}}
+	d := &decoder{file: filepath.Base(path), origins: c.origins}
+	root, err := d.document(data)
+	if err != nil || root == nil {
+		return nil, err
+	}
+	var list []Allowance
+	const key = "allow"
+	d.value(root, reflect.ValueOf(&list).Elem(), key)
+	v := &validator{c: c, broken: d.broken}
+	v.allowances(key, list)
+	if problems := append(d.problems, v.problems...); len(problems) > 0 {
+		sortProblems(problems)
+		return nil, &Error{Problems: problems}
+	}
+	return list, nil
 }
 
 // Until is the last day on which the allowance applies; the zero time is

@@ -147,9 +147,11 @@ func (s *Server) prepare(ctx context.Context) error {
 			return err
 		}
 	}
+	encryption := "scram-sha-256" // not the default of PostgreSQL 13
 	if s.opts.Auth == "md5" {
-		conf.WriteString("password_encryption = md5\n")
+		encryption = "md5"
 	}
+	conf.WriteString("password_encryption = '" + encryption + "'\n")
 	for name, value := range s.opts.Settings {
 		fmt.Fprintf(&conf, "%s = '%s'\n", name, strings.ReplaceAll(value, "'", "''"))
 	}

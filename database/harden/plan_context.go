@@ -1,0 +1,68 @@
+package harden
+
+import (
+	"errors"
+	"slices"
+
+	dbcontext "github.com/pgbulkhead/bulkhead/database/context"
+	"github.com/pgbulkhead/bulkhead/database/inventory"
+)
+
+// tenantContext installs the schema bulkhead, or brings it to what the options
+// say: another mode, new roles of the application.
+func (p *planner) tenantContext() error {
+	p.keyType = p.tenantKeyType()
+	if p.keyType == "" {
+		return errors.New("the type of the tenant's key is not known: name the root table with --root-table")
+	}
+	mode := p.o.Context
+	have, ok := p.installed.Options()
+	if mode == "" && ok {
+		mode = have.Mode
+	}
+	if mode == "" {
+		mode = dbcontext.Plain
+	}
+	p.plan.Context = string(mode)
+	o := dbcontext.Options{
+		Mode: mode, KeyType: p.keyType, MissingError: ok && have.MissingError, Version: p.s.Server.VersionNum,
+		Superuser: p.s.Login.Superuser, OwnerExists: p.s.Role(dbcontext.Owner) != nil,
+	}
+	for _, r := range p.runAs {
+		o.Roles = append(o.Roles, r.Name)
+	}
+	if !o.Superuser && !slices.Contains(o.Roles, p.s.Login.Current) {
+		// To write policies that name the function, one must be able to.
+		o.Roles = append(o.Roles, p.s.Login.Current)
+	}
+	statements, err := p.installed.Update(o)
+	if err != nil {
+		return err
+	}
+	for _, s := range statements {
+		if s.SQL == "create role "+dbcontext.Owner+" nologin" {
+			s.SQL, s.Inverse = createRole(dbcontext.Owner, "nologin"), dropRole(dbcontext.Owner)
+		}
+		p.add(Step{SQL: s.SQL, Inverse: s.Inverse, Reason: s.Reason, Lock: s.Lock, Object: s.Object})
+	}
+	return nil
+}
+
+// tenantKeyType is the type of the root table's key, or, without a root table,
+// the one that most tenant columns have.
+func (p *planner) tenantKeyType() string {
+	if p.m.RootKey != nil {
+		return p.m.RootKey.BaseType
+	}
+	counts := make(map[string]int)
+	best := ""
+	for _, t := range p.m.Tenancies() {
+		if t.Class == inventory.Direct && t.Column != nil {
+			name := t.Column.BaseType
+			if counts[name]++; best == "" || counts[name] > counts[best] {
+				best = name
+			}
+		}
+	}
+	return best
+}
