@@ -241,6 +241,7 @@ func (s *Server) login(w *waiter) (*login, error) {
 		s.metrics.loginFailed()
 	}
 	if s.clientsAffair(err) {
+		s.env.recent.forget(w.key)
 		s.gate.leave(nil) // the server answers
 	} else {
 		s.gate.leave(err)

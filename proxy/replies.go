@@ -55,6 +55,9 @@ func (s *Session) ready(st *step, o *owed) {
 	s.relabelNow(st)
 }
 
+// clientPID implements replies.
+func (s *Session) clientPID() uint32 { return s.cancel.pid }
+
 // parameter implements replies.
 func (s *Session) parameter(st *step, name, value string) error {
 	err := s.sc.setParameter(name, value)

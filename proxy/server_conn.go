@@ -105,6 +105,9 @@ type replies interface {
 	undo(c *change, skipped bool)
 	// failed: the server answered o with an error, SQLSTATE code.
 	failed(st *step, o *owed, code string)
+	// clientPID is the process id that the client takes for its own, 0 if
+	// there is no client.
+	clientPID() uint32
 	// parameter: the server reported a setting.
 	parameter(st *step, name, value string) error
 }
