@@ -58,7 +58,7 @@ func (s *Session) ready(st *step, o *owed) {
 // parameter implements replies.
 func (s *Session) parameter(st *step, name, value string) error {
 	err := s.sc.setParameter(name, value)
-	if s.readsAnything() {
+	if s.readsAnything() || s.encoded && name == "client_encoding" {
 		return nil
 	}
 	return err
