@@ -49,6 +49,9 @@ func (s *Session) databaseOpened(st *step, engine *policy.Engine, e *clientError
 
 // admit judges the startup parameters, and asks for a server connection.
 func (s *Session) admit(st *step) {
+	s.encoded = slices.ContainsFunc(s.startup.settings, func(p setting) bool {
+		return p.name == "client_encoding" && policy.ByteEncoding(p.value)
+	})
 	if d := s.startupDecision(); d.Action != policy.Allow {
 		s.record(st, d, nil, policy.Startup, nil)
 		if d.Action == policy.Block {

@@ -150,7 +150,15 @@ func (s *Session) textMessage(st *step, b []byte, size int) int {
 	case !ok:
 		return s.refuseMalformed(st, msg, errMessageFormat)
 	}
-	ins := s.inspect(st, text, extended)
+	reading, known := s.reading(text)
+	if !known && s.inspected == nil {
+		d := s.engine.Ambiguous()
+		s.record(st, d, nil, protocolOf(extended), nil)
+		if d.Action == policy.Block {
+			return s.refuse(st, msg, &d)
+		}
+	}
+	ins := s.inspect(st, reading, extended)
 	if ins == nil {
 		return 0 // it waits
 	}
@@ -177,6 +185,7 @@ func (s *Session) carryText(st *step, msg, name, text []byte, ins *policy.Inspec
 	case d.Action == policy.Observe:
 		s.keepObserved(d)
 	}
+	s.encoded = s.encoded || ins.Encoding
 	if extended {
 		s.sendParse(st, msg, name, text, ins)
 	} else {

@@ -287,6 +287,8 @@ func (l *serverLink) executed(*step, *owed) {}
 
 func (l *serverLink) undo(*change, bool) {}
 
+func (l *serverLink) clientPID() uint32 { return 0 }
+
 func (l *serverLink) failed(*step, *owed, string) {}
 
 // parameter implements replies. What a client that is gone has set last may
