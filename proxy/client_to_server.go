@@ -255,7 +255,7 @@ func (s *Session) sendQuery(st *step, msg, text []byte, ins *policy.Inspection) 
 	s.forgetUnnamed() // a simple Query destroys the unnamed statement
 	begin := ""
 	if ins.Begins {
-		begin = string(text)
+		begin = s.beginText(text)
 	}
 	s.noteBegin(begin)
 	s.ran = false

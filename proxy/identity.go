@@ -130,6 +130,15 @@ func (s *Session) noteBegin(text string) {
 	s.ran = true
 }
 
+// beginText returns the text of a statement that begins a transaction. They are
+// alike, so it is kept once.
+func (s *Session) beginText(text []byte) string {
+	if s.begin != string(text) {
+		s.begin = string(text)
+	}
+	return s.begin
+}
+
 // identityChange is a change of identity that a statement asks for.
 type identityChange struct {
 	parser.Identity

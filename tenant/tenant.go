@@ -70,6 +70,9 @@ type Context struct {
 // client's.
 const maxStartupBytes = 6000
 
+// tokenSetting is the name under which a client changes its identity in band.
+const tokenSetting = "bulkhead.token"
+
 // Error is why an identity maps to no tenant. It quotes no claim.
 type Error struct{ Reason string }
 
@@ -99,6 +102,9 @@ func NewResolver(o Options) (*Resolver, error) {
 	r := &Resolver{opts: o, names: slices.Sorted(maps.Keys(settings))}
 	r.opts.Settings = settings
 	errs := signatureErrors(&r.opts)
+	if _, ok := settings[tokenSetting]; ok {
+		errs = append(errs, fmt.Errorf("tenant.settings: %s is how a client sends a token and cannot be given", tokenSetting))
+	}
 	for _, name := range r.names {
 		if !settingName.MatchString(name) {
 			errs = append(errs, fmt.Errorf("tenant.settings: %q is not the name of a custom setting: want lower-case words joined by dots, such as app.org_id", name))
