@@ -20,6 +20,7 @@ import (
 	"github.com/pgbulkhead/bulkhead/database/inventory"
 	"github.com/pgbulkhead/bulkhead/database/verify"
 	"github.com/pgbulkhead/bulkhead/internal/config"
+	"github.com/pgbulkhead/bulkhead/tenant"
 )
 
 // verifyFlags are the flags of bulkhead verify.
@@ -32,6 +33,7 @@ type verifyFlags struct {
 	paths                    []string
 	mode, output, exceptions string
 	previous, signKey        string
+	signingKey               string
 	blockedLog               string
 	scratchFrom, pgDump      string
 	operator                 string
@@ -98,6 +100,7 @@ func (f *verifyFlags) add(cmd *cobra.Command) {
 	fl.StringVar(&f.exceptions, "exceptions", "", "YAML list of accepted findings: match, owner, reason, expires")
 	fl.StringVar(&f.previous, "previous", "", "JSON report of the run before, to which this one is chained")
 	fl.StringVar(&f.signKey, "sign-key", "", "Ed25519 private key (PEM) that signs the report")
+	fl.StringVar(&f.signingKey, "signing-key", "", "key of the signed tenant context, for direct sessions; with --config tenant.signing_key_file")
 	fl.StringVar(&f.blockedLog, "blocked-log", "", "blocked-query log of the proxy: refusals get the numbers of their records")
 	fl.StringVar(&f.scratchFrom, "scratch-from", "", "how scratch mode copies: dump or template; default: a dump if pg_dump fits the server")
 	fl.StringVar(&f.pgDump, "pg-dump", "", "pg_dump of the server's version, if it is not in PATH")
@@ -169,7 +172,7 @@ func (f *verifyFlags) options(cmd *cobra.Command) (*verify.Options, error) {
 	}
 	o.Token = f.source()
 	if f.proxyDSN == "" && verify.Mode(f.mode) == verify.Scratch && o.AppDSN != "" {
-		p := &scratchProxy{base: cfg, appDSN: o.AppDSN, password: o.AppPassword}
+		p := &scratchProxy{base: cfg, appDSN: o.AppDSN, password: o.AppPassword, signingKey: f.signingKey}
 		o.StartProxy, o.Token = p.start, p.token
 	}
 	return o, nil
@@ -214,6 +217,16 @@ func (f *verifyFlags) application(o *verify.Options, cfg *config.Config) error {
 			return usageErrorf("%w", err)
 		}
 		o.AppDSN, o.AppPassword = dsn, server.Password
+	}
+	if cfg != nil && f.signingKey == "" && cfg.Tenant.ContextMode() == config.ContextSigned {
+		f.signingKey = string(cfg.Tenant.SigningKeyFile)
+	}
+	if f.signingKey != "" {
+		key, err := tenant.LoadKey(f.signingKey)
+		if err != nil {
+			return usageErrorf("--signing-key: %w", err)
+		}
+		o.SigningKey = key
 	}
 	if cfg != nil && cfg.Tenant.Role != "" {
 		o.AppRole = cfg.Tenant.Role
