@@ -139,7 +139,7 @@ type identityChange struct {
 // apply carries the change out. Identities that were given up stay given up if
 // it fails: a client that ignores the error must not act for the one before.
 func (s *Session) apply(st *step, c *identityChange, id *auth.Identity) *clientError {
-	w := s.who
+	w, before := s.who, *s.who
 	switch {
 	case c.Local:
 		w.local = id
@@ -149,6 +149,7 @@ func (s *Session) apply(st *step, c *identityChange, id *auth.Identity) *clientE
 		w.picked = id
 	}
 	if e := s.assume(st); e != nil {
+		*w = before
 		return e
 	}
 	if c.Local && s.sc == nil && s.begun != "" {

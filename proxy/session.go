@@ -56,6 +56,7 @@ type Session struct {
 
 	// What the startup packet and the token said.
 	startup  startupParams
+	encoded  bool           // it may have another client_encoding than UTF8 (encoding.go)
 	identity *auth.Identity // in force
 	who      *identities    // nil until the client changes its identity in band
 	context  *tenant.Context

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"os/user"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,6 +29,7 @@ type verifyFlags struct {
 	appDSN, proxyDSN         string
 	orgs, subjects           [2]string
 	settings                 []string
+	paths                    []string
 	mode, output, exceptions string
 	previous, signKey        string
 	blockedLog               string
@@ -91,6 +93,7 @@ func (f *verifyFlags) add(cmd *cobra.Command) {
 	fl.StringVar(&f.subjects[verify.A], "sub-a", "", "a user of org A, where policies ask for one")
 	fl.StringVar(&f.subjects[verify.B], "sub-b", "", "a user of org B")
 	fl.StringArrayVar(&f.settings, "setting", nil, "setting of direct sessions, NAME=TEMPLATE with ${org}, ${subject}, ${claims}; several times; default: those of --config and bulkhead.org_id")
+	fl.StringArrayVar(&f.paths, "path", nil, "way to send statements: simple, extended, pipelined, prepared, multi; several times; default: all")
 	fl.StringVar(&f.output, "output", "", "file for the report; - or nothing is standard output")
 	fl.StringVar(&f.exceptions, "exceptions", "", "YAML list of accepted findings: match, owner, reason, expires")
 	fl.StringVar(&f.previous, "previous", "", "JSON report of the run before, to which this one is chained")
@@ -153,6 +156,9 @@ func (f *verifyFlags) options(cmd *cobra.Command) (*verify.Options, error) {
 	if o.Settings, err = f.settingTemplates(cfg); err != nil {
 		return nil, err
 	}
+	for _, p := range f.paths {
+		o.Paths = append(o.Paths, verify.Path(p))
+	}
 	if o.Exceptions, err = readExceptions(f.exceptions); err != nil {
 		return nil, err
 	}
@@ -174,6 +180,11 @@ func (f *verifyFlags) check() error {
 	case verify.Snapshot, verify.Canary, verify.Scratch:
 	default:
 		return usageErrorf("--mode %q: write %s", f.mode, strings.Join(verify.Modes, ", "))
+	}
+	for _, p := range f.paths {
+		if !slices.Contains(verify.Paths, verify.Path(p)) {
+			return usageErrorf("--path %q: write simple, extended, pipelined, prepared or multi", p)
+		}
 	}
 	switch f.scratchFrom {
 	case "", "dump", "template":

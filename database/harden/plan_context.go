@@ -31,6 +31,11 @@ func (p *planner) tenantContext() error {
 	for _, r := range p.runAs {
 		o.Roles = append(o.Roles, r.Name)
 	}
+	for _, f := range p.s.Functions {
+		if p.asksAsOwner(f) && !slices.Contains(o.Roles, f.Owner) {
+			o.Roles = append(o.Roles, f.Owner)
+		}
+	}
 	if !o.Superuser && !slices.Contains(o.Roles, p.s.Login.Current) {
 		// To write policies that name the function, one must be able to.
 		o.Roles = append(o.Roles, p.s.Login.Current)
@@ -46,6 +51,15 @@ func (p *planner) tenantContext() error {
 		p.add(Step{SQL: s.SQL, Inverse: s.Inverse, Reason: s.Reason, Lock: s.Lock, Object: s.Object})
 	}
 	return nil
+}
+
+// asksAsOwner reports whether a function that stays in use reads tables with the
+// rights of an owner whom the floor binds: then that one must be able to ask for
+// the tenant.
+func (p *planner) asksAsOwner(f *inventory.Function) bool {
+	owner := p.s.Role(f.Owner)
+	return f.SecurityDefiner && !own(f.Schema) && f.Extension == "" && owner != nil && !owner.Superuser && !owner.BypassRLS &&
+		(p.kept(f) || f.Trigger && len(f.UsedByTriggers) > 0)
 }
 
 // tenantKeyType is the type of the root table's key, or, without a root table,
