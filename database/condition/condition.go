@@ -95,10 +95,18 @@ func marksOf(h has) mark {
 }
 
 func (j *Judge) isNull(e *ast.IsNull, s *scope, not bool) []clause {
-	if h := hasOf(j.values(e.Arg, s)) | hasOf(j.children(e.Arg, s)); !not && h&hasTenant != 0 {
-		return j.unknown(e, s, markNull)
+	values := j.values(e.Arg, s)
+	m := mark(0)
+	if !not && (hasOf(values)|hasOf(j.children(e.Arg, s)))&hasTenant != 0 {
+		m = markNull
 	}
-	return j.unknown(e, s, 0)
+	list := j.unknown(e, s, m)
+	if _, plain := e.Arg.(*ast.Column); plain && len(values) == 1 {
+		if t := values[0].term; t.kind == termColumn && t.at != nil && t.at.row && t.column != "" {
+			list[0].nulls = []nullTest{{t.column, !not}}
+		}
+	}
+	return list
 }
 
 // truth is IS TRUE and its relatives. Those that NULL passes let rows and
