@@ -439,6 +439,9 @@ func (s *Session) functionCall(st *step, b []byte, size int) int {
 		oid = binary.BigEndian.Uint32(b[5:])
 	}
 	d := s.engine.FunctionCall(oid)
+	if s.context.Org == "" && d.Action != policy.Block {
+		d = s.engine.NoOrg()
+	}
 	if d.Action == policy.Block {
 		return s.refuseStream(st, b, size, &d, policy.Fastpath)
 	}
