@@ -90,6 +90,7 @@ func TestSnapshot_FindsFaults(t *testing.T) {
 		{name: "a partition", sql: "ALTER TABLE events_2025 DISABLE ROW LEVEL SECURITY; GRANT SELECT ON events_2025 TO %app%", want: []string{"public.events_2025 COMPARE"}},
 	} {
 		t.Run(f.name, func(t *testing.T) {
+			t.Parallel()
 			p := newPlace(t, newest(t), rows+f.sql)
 			o := p.snapshot()
 			o.Paths = []Path{Simple}

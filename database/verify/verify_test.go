@@ -5,6 +5,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/pgbulkhead/bulkhead/database/inventory"
@@ -20,6 +21,8 @@ func TestMain(m *testing.M) {
 // appRole is the role of the tests' application. Roles belong to the server,
 // which tests share.
 const appRole = "verify_app"
+
+var makeRole sync.Mutex
 
 // versions are those that have been found, of 13, 15 and 18.
 func versions(t testing.TB) []int {
@@ -69,7 +72,9 @@ func newPlace(t testing.TB, version int, more string) place {
 	if err != nil {
 		t.Fatal(err)
 	}
+	makeRole.Lock() // tests run side by side
 	p.exec(t, "DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '"+appRole+"') THEN CREATE ROLE "+appRole+" LOGIN PASSWORD '"+appRole+"'; END IF; END $$")
+	makeRole.Unlock()
 	invoker := "ALTER VIEW my_users SET (security_invoker = true);"
 	if version < 15 {
 		invoker = "DROP VIEW my_users; CREATE VIEW my_users AS SELECT code FROM countries;"
