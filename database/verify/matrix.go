@@ -58,7 +58,6 @@ type matrix struct {
 	own     func(m *member, s Side) int64
 	fresh   func(m *member, s Side) row
 	tick    func(done string) // progress
-	denials map[string]string
 }
 
 // run tries everything. It stops early only when ctx ends.
