@@ -57,9 +57,7 @@ func (x turn) play(t testing.TB, c *wiretest.Client) string {
 	}
 }
 
-var (
-	parse, bind, execute, describe, closes, synced = wiretest.Parse, wiretest.Bind, wiretest.Execute, wiretest.Describe, wiretest.Close, wiretest.Sync
-)
+var parse, bind, execute, describe, closes, synced = wiretest.Parse, wiretest.Bind, wiretest.Execute, wiretest.Describe, wiretest.Close, wiretest.Sync
 
 // A driver that prepares everything needs no server connection of its own.
 func TestPooling_ManyClientsOnTwoConnections(t *testing.T) {
