@@ -4,7 +4,7 @@ GO ?= go
 FUZZTIME ?= 10m
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 
-.PHONY: help build demo test check bench parity-pg fuzz postgresql
+.PHONY: help build demo tour test check bench parity-pg fuzz postgresql
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -14,6 +14,9 @@ build: ## Build ./bulkhead
 
 demo: postgresql build ## Show what Bulkhead does, on a throw-away PostgreSQL
 	./bulkhead demo $(DEMOFLAGS)
+
+tour: postgresql build ## Walk the whole way on a throw-away PostgreSQL: audit, harden, proxy, verify, report, rollback
+	./bulkhead demo --tour $(TOURFLAGS)
 
 test: postgresql ## Run all tests, with the race detector
 	@scripts/postgresql-get 18 || echo "tests run without PostgreSQL 18"

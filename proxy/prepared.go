@@ -56,7 +56,7 @@ func (s *Session) pooling() bool { return s.env.opts.Pool.Transaction }
 func (s *Session) newPrepared(ins *policy.Inspection, text []byte, named bool) prepared {
 	p := prepared{inspection: ins}
 	if ins.Begins {
-		p.begin = string(text)
+		p.begin = s.beginText(text)
 	}
 	if s.env.tracing() {
 		p.parent = parentOf(text)

@@ -133,7 +133,11 @@ func (l *serverLink) hand(w *waiter) {
 	}
 	switch {
 	case l.state.get() == linkDead:
-		c.loop.Post(c.borrow)
+		c.loop.Post(func() {
+			if c.waiter == w { // else the request was given up
+				c.borrow()
+			}
+		})
 	case c.loop == l.loop:
 		l.lent(c)
 	default:

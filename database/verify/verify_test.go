@@ -34,6 +34,20 @@ func versions(t testing.TB) []int {
 	return out
 }
 
+func sharedServer(t testing.TB, version int) *pgtest.Server {
+	t.Helper()
+	return pgtest.Shared(t, version)
+}
+
+func readSchema(t testing.TB, name string) string {
+	t.Helper()
+	b, err := os.ReadFile("../testdata/schemas/" + name + ".sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
 func newest(t testing.TB) int {
 	t.Helper()
 	all := versions(t)
