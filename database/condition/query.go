@@ -35,12 +35,13 @@ func (r *row) always() clause {
 	return r.clause
 }
 
-// maxDepth bounds functions, views and WITH queries in each other.
+// maxDepth bounds sub-selects, functions, views and WITH queries in each
+// other. Some are read more than once, so the work grows fast with the depth.
 const maxDepth = 12
 
 // rows returns the ways in which a query gives rows.
 func (j *Judge) rows(q *ast.Select, s *scope) []row {
-	if q == nil || q.Unknown != "" {
+	if q == nil || q.Unknown != "" || s.depth > maxDepth {
 		return []row{{clause: clause{conditions: 1, marks: markLost}, at: s}}
 	}
 	q = countAsExists(q)

@@ -17,7 +17,7 @@ type scope struct {
 	function *body  // whose body this is, outermost scope only
 	role     string // whose rights read tables; "" for the application's
 	schemas  []string
-	depth    int // of functions, views and WITH queries in each other
+	depth    int // of sub-selects, functions, views and WITH queries in each other
 }
 
 // with is a WITH query and where its names are looked up.
@@ -47,7 +47,7 @@ type item struct {
 
 // inner makes a scope for a query inside.
 func (s *scope) inner() *scope {
-	return &scope{outer: s, role: s.role, schemas: s.schemas, depth: s.depth}
+	return &scope{outer: s, role: s.role, schemas: s.schemas, depth: s.depth + 1}
 }
 
 // adding is the scope with one more item.
