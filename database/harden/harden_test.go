@@ -18,7 +18,8 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// onEach runs a test on each version of PostgreSQL that is found here.
+// onEach runs a test on each version of PostgreSQL that is found here, side by
+// side: each has a server, and so roles, of its own.
 func onEach(t *testing.T, test func(t *testing.T, s *pgtest.Server)) {
 	t.Helper()
 	all := pgtest.All()
@@ -26,7 +27,10 @@ func onEach(t *testing.T, test func(t *testing.T, s *pgtest.Server)) {
 		t.Fatal(pgtest.ErrNotFound)
 	}
 	for _, bin := range all {
-		t.Run(strconv.Itoa(bin.Version), func(t *testing.T) { test(t, pgtest.Shared(t, bin.Version)) })
+		t.Run(strconv.Itoa(bin.Version), func(t *testing.T) {
+			t.Parallel()
+			test(t, pgtest.Shared(t, bin.Version))
+		})
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 )
 
 // seeds is how many random states are tried: -seeds 1000 for a night.
-var seeds = flag.Uint64("seeds", 5, "random states for each version of TestHarden_RandomGrants")
+var seeds = flag.Uint64("seeds", 3, "random states for each version of TestHarden_RandomGrants")
 
 // TestHarden_RandomGrants: whatever was granted to whom by whom, in whatever
 // order, apply closes the same, a second plan is empty, and rollback leaves
