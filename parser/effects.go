@@ -91,6 +91,9 @@ func (e *Effects) addStatement(s *Statement) {
 	for i := range s.Functions {
 		e.Set |= functionEffect(s.Functions[i].Name)
 	}
+	for _, name := range s.Attributes {
+		e.Set |= functionEffect(Name{Name: name})
+	}
 }
 
 func (e *Effects) addKind(s *Statement, k Kind) {

@@ -65,6 +65,7 @@ type Statement struct {
 	Settings     []Setting
 	Types        []Name   // type names written out: casts, column types, typed literals; not function results
 	Attributes   []string // last names of dotted column references and of (expr).name: PostgreSQL may call a function of that name with the row
+	Selected     []string // those of (expr).name: PostgreSQL may call a function of that name with any value
 	TenantTerms  []TenantTerm
 	Roles        []string // roles that a statement names as a target: SET ROLE x, GRANT ... TO x, ALTER ROLE x, CREATE POLICY ... TO x; lower-case keywords CURRENT_USER etc. as "current_user"
 	ObjectNames  []Name   // objects that DDL creates, alters or drops
@@ -236,4 +237,5 @@ const (
 	FlagOwner                              // ... OWNER TO
 	FlagWhereCurrentOf                     // WHERE CURRENT OF cursor
 	FlagSelectInto                         // SELECT ... INTO
+	FlagFromFunction                       // a function stands in FROM: its name, or alias, may be a value that is no row
 )

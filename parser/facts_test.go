@@ -233,3 +233,27 @@ func sessionFacts() map[string]string {
 		"SET ROLE NONE":                                                           "set:role=none",
 	}
 }
+
+// A call in attribute notation takes any value, not only rows.
+func TestAttributes(t *testing.T) {
+	for _, c := range []struct {
+		text, attributes, selected string
+		function                   bool
+	}{
+		{"SELECT a.b FROM a", "b", "", false},
+		{"SELECT (1).b", "b", "b", false},
+		{"SELECT (a.b).c, (ARRAY[1])[1].d FROM a", "b c d", "c d", false},
+		{"SELECT x.b FROM abs(1) x", "b", "", true},
+		{"SELECT 1 WHERE EXISTS (SELECT FROM a, LATERAL (SELECT x.b FROM CAST(1 AS oid) x) y)", "b", "", true},
+	} {
+		b, err := Parse(c.text, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := &b.Statements[0]
+		attributes, selected := strings.Join(s.Attributes, " "), strings.Join(s.Selected, " ")
+		if attributes != c.attributes || selected != c.selected || (s.Flags&FlagFromFunction != 0) != c.function {
+			t.Errorf("%s: attributes %q, selected %q, flags %b", c.text, attributes, selected, s.Flags)
+		}
+	}
+}

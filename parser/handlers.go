@@ -22,6 +22,7 @@ func handlers() map[string]handler {
 		"A_Expr":        comparison,
 		"ColumnRef":     columnRef,
 		"A_Indirection": indirection,
+		"RangeFunction": rangeFunction,
 		"TypeName":      typeName,
 		"RoleSpec":      roleSpec,
 	}
@@ -211,7 +212,14 @@ func columnRef(w *walker, n node) {
 
 func indirection(w *walker, n node) {
 	w.descend(n)
+	before := len(w.statement.Attributes)
 	w.attributes(n.list("indirection"), 0)
+	w.statement.Selected = append(w.statement.Selected, w.statement.Attributes[before:]...)
+}
+
+func rangeFunction(w *walker, n node) {
+	w.statement.Flags |= FlagFromFunction
+	w.descend(n)
 }
 
 func (w *walker) attributes(parts []node, from int) {

@@ -90,6 +90,7 @@ func walk(text string, tree []byte, o Options) (*Batch, error) {
 func (s *Statement) finish() {
 	s.Unclassified = compact(s.Unclassified)
 	s.Attributes = compact(s.Attributes)
+	s.Selected = compact(s.Selected)
 	s.Roles = compact(s.Roles)
 	s.Options = compact(s.Options)
 	slices.Sort(s.Nested)

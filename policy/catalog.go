@@ -85,6 +85,9 @@ type CatalogFunction struct {
 	// RowArgument is true if it may be called with one row as its argument,
 	// and so by attribute notation: (row).name.
 	RowArgument bool
+	// OneArgument is true if it may be called with one argument of whatever
+	// type, and so by the same notation: (expression).name.
+	OneArgument bool
 	Settings    []string // names of the settings of its SET clauses
 	Body        *CatalogBody
 }

@@ -156,6 +156,7 @@ func sampleFunctions(t *testing.T) []CatalogFunction {
 	definer.SecurityDefiner = true
 	leak := f("leak_row", "sql", sqlBody(t, "SELECT set_config('app.org_id', 'x', false)"))
 	leak.RowArgument = true
+	definer.OneArgument = true
 	dblink := f("dblink_connect", "c", nil)
 	dblink.Extension = "dblink"
 	crosstab := f("crosstab", "c", nil)

@@ -1,6 +1,8 @@
 package policy
 
 import (
+	"slices"
+
 	"github.com/pgbulkhead/bulkhead/parser"
 )
 
@@ -189,26 +191,37 @@ func unknownFunction() Rule {
 
 func attributeFunction() Rule {
 	return Rule{
-		ID:       "G412",
-		Title:    "function called like a column",
-		Attack:   "SELECT d.document_owner_key FROM documents d: if the table has no such column, PostgreSQL calls the function of that name with the row.",
+		ID:    "G412",
+		Title: "function called like a column",
+		Attack: "SELECT d.document_owner_key FROM documents d: if the table has no such column, PostgreSQL calls the function of that name with the row. " +
+			"SELECT (50002::oid).lo_get does the same with a value of any type.",
 		Surfaces: []string{onStatement},
 		Why:      "Whether it is a column or a call is decided by the server; a function that a call would be refused for is refused in this form too.",
 		Blocked:  "SELECT d.leak_row FROM documents d",
 		Allowed:  "SELECT d.title FROM documents d",
 		Remedy:   "Rename the column or the function, or let the operator add the function to policy.allow.functions.",
-		check: func(s *subject) []Violation {
-			var found []Violation
-			for _, name := range s.statement.Attributes {
-				for _, f := range s.known.functions[name] {
-					if f.RowArgument && f.rule != "" && !s.options.allowFunctions.has(f.Schema, f.Name) {
-						found = append(found, one("attribute "+name+" may call "+f.Schema+"."+f.Name+": "+f.reason)...)
-					}
-				}
-			}
-			return found
-		},
+		check:    checkAttributes,
 	}
+}
+
+// checkAttributes is the check of G412. A call in this notation has one
+// argument. It is a row, save in (expr).name and where a function in FROM
+// gives its name to values that are no rows.
+func checkAttributes(s *subject) []Violation {
+	var found []Violation
+	for _, name := range s.statement.Attributes {
+		if v, _ := s.judgeBuiltin(name); v.rule != "" && !s.options.allowFunctions.has("pg_catalog", name) {
+			found = append(found, one("attribute "+name+" may call "+v.reason)...)
+		}
+		scalar := s.statement.Flags&parser.FlagFromFunction != 0 || slices.Contains(s.statement.Selected, name)
+		for _, f := range s.known.findFunctions(parser.Name{Name: name}) {
+			callable := f.RowArgument || scalar && f.OneArgument
+			if callable && f.rule != "" && !s.options.allowFunctions.has(f.Schema, f.Name) {
+				found = append(found, one("attribute "+name+" may call "+f.Schema+"."+f.Name+": "+f.reason)...)
+			}
+		}
+	}
+	return found
 }
 
 // functionVerdicts judges each call of the statement, once.

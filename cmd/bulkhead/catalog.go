@@ -32,7 +32,7 @@ func policyCatalog(s *catalog.Snapshot) *policy.Catalog {
 		f := &s.Functions[i]
 		c.Functions = append(c.Functions, policy.CatalogFunction{
 			Schema: f.Schema, Name: f.Name, Language: f.Language, Extension: f.Extension,
-			SecurityDefiner: f.SecurityDefiner, Trigger: f.Trigger, RowArgument: f.RowArgument,
+			SecurityDefiner: f.SecurityDefiner, Trigger: f.Trigger, RowArgument: f.RowArgument, OneArgument: f.OneArgument,
 			Settings: f.Settings, Body: policyBody(f.Body),
 		})
 	}

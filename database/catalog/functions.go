@@ -19,6 +19,7 @@ SELECT n.nspname::pg_catalog.text, p.proname::pg_catalog.text, pg_catalog.pg_get
 	p.pronargs OPERATOR(pg_catalog.>) 0 AND p.pronargs OPERATOR(pg_catalog.-) p.pronargdefaults OPERATOR(pg_catalog.<=) 1
 		AND EXISTS (SELECT 1 FROM pg_catalog.pg_type y WHERE y.oid OPERATOR(pg_catalog.=) p.proargtypes[0]
 			AND y.typtype OPERATOR(pg_catalog.=) ANY (ARRAY['c', 'p', 'd']::pg_catalog."char"[])),
+	p.pronargs OPERATOR(pg_catalog.>) 0 AND p.pronargs OPERATOR(pg_catalog.-) p.pronargdefaults OPERATOR(pg_catalog.<=) 1,
 	ARRAY(SELECT pg_catalog.split_part(s, '=', 1) FROM pg_catalog.unnest(p.proconfig) s),
 	COALESCE(%s, p.prosrc, '')
 FROM pg_catalog.pg_proc p
@@ -53,7 +54,7 @@ func scanFunction(row pgx.CollectableRow) (Function, error) {
 	var volatility, source string
 	var aggregate bool
 	err := row.Scan(&f.Schema, &f.Name, &f.Owner, &f.Language, &f.Extension, &volatility, &f.SecurityDefiner,
-		&aggregate, &f.Trigger, &f.RowArgument, &f.Settings, &source)
+		&aggregate, &f.Trigger, &f.RowArgument, &f.OneArgument, &f.Settings, &source)
 	if err != nil {
 		return f, fmt.Errorf("scan function: %w", err)
 	}

@@ -74,6 +74,7 @@ type Function struct {
 	Trigger         bool // returns trigger or event_trigger
 	Aggregate       bool
 	RowArgument     bool // may be called with one row: (row).name
+	OneArgument     bool // may be called with one argument: (expression).name
 	Settings        []string
 	Body            *Body // nil for C, internal and aggregates
 }
