@@ -49,6 +49,7 @@ var wallClasses = []wallClass{
 	{"disturbing others: locks, cancel, maintenance", []int{37}},
 	{"the server's host, extensions, replication", []int{38}},
 	{"naming the other org", []int{39}},
+	{"the identity in band, without a grant or in disguise", []int{42}},
 }
 
 // A wall is one way to defend: with or without the guard, in front of a
