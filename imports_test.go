@@ -37,7 +37,7 @@ var allowed = map[string][]string{
 	"database/condition":  {"database/inventory", "parser", "parser/ast"},
 	"database/harden":     {"database/context", "database/inventory"},
 	"internal/schematest": {"internal/pgtest"},
-	"database/verify":     {"database/inventory", "database/harden", "parser", "blocklog"},
+	"database/verify":     {"database/inventory", "database/harden", "database/context", "tenant", "parser", "blocklog"},
 	"internal/config":     {},
 	"internal/telemetry":  {},
 	"internal/pgtest":     {},

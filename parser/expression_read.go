@@ -124,14 +124,41 @@ func readBetween(kind string, arg ast.Expr, bounds []node) ast.Expr {
 		return &ast.Unknown{Node: kind}
 	}
 	low, high := readExpr(bounds[0]), readExpr(bounds[1])
+	symmetric := strings.HasSuffix(kind, "_SYM")
+	if !repeatable(arg) || symmetric && !(repeatable(low) && repeatable(high)) {
+		return &ast.Unknown{Node: kind}
+	}
 	within := func(low, high ast.Expr) ast.Expr {
 		return &ast.And{Args: []ast.Expr{compare(">=", arg, low), compare("<=", arg, high)}}
 	}
 	between := within(low, high)
-	if strings.HasSuffix(kind, "_SYM") {
+	if symmetric {
 		between = &ast.Or{Args: []ast.Expr{between, within(high, low)}}
 	}
 	return negateIf(strings.Contains(kind, "NOT_BETWEEN"), between)
+}
+
+// maxRepeated is the size of what is written twice. BETWEEN in BETWEEN would
+// otherwise double with every level.
+const maxRepeated = 32
+
+// repeatable reports whether an expression is small, and no query.
+func repeatable(e ast.Expr) bool {
+	left := maxRepeated
+	var fits func(e ast.Expr) bool
+	fits = func(e ast.Expr) bool {
+		if _, query := e.(*ast.Sublink); query || left == 0 {
+			return false
+		}
+		left--
+		for _, child := range ast.Children(e) {
+			if !fits(child) {
+				return false
+			}
+		}
+		return true
+	}
+	return fits(e)
 }
 
 func compare(operator string, left, right ast.Expr) ast.Expr {

@@ -91,6 +91,9 @@ type Inspection struct {
 	// column; Bind values for them are checked with Engine.CheckParam.
 	OrgParams []int
 
+	// Encoding: it may set client_encoding to another encoding than UTF8.
+	Encoding bool
+
 	// For records and spans.
 	Kind        string   // of the first or the offending statement: "SELECT"
 	Collection  string   // its first relation, "" if none

@@ -25,6 +25,7 @@ func (i *Inspection) describe(b *parser.Batch) {
 			if name := s.Settings[v].Name; name != "" {
 				i.Settings = append(i.Settings, name)
 			}
+			i.Encoding = i.Encoding || setsEncoding(b, &s.Settings[v])
 		}
 	}
 	if len(i.Relations) > 0 {
@@ -32,6 +33,19 @@ func (i *Inspection) describe(b *parser.Batch) {
 	}
 	i.Relations, i.Functions, i.Settings = sorted(i.Relations), sorted(i.Functions), sorted(i.Settings)
 	i.read = true
+}
+
+// setsEncoding reports whether a setting may leave client_encoding at another
+// value than UTF8.
+func setsEncoding(b *parser.Batch, v *parser.Setting) bool {
+	if v.Name != "client_encoding" && v.Name != "" || v.Action != parser.SettingSet {
+		return false
+	}
+	if v.Name == "" || len(v.Values) != 1 {
+		return true
+	}
+	value, ok := b.Constant(v.Values[0])
+	return !ok || !isEncoding(value, utf8Names)
 }
 
 func sorted(names []string) []string {

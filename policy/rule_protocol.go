@@ -1,5 +1,7 @@
 package policy
 
+import "slices"
+
 // The rules of this file are about messages, not statements: methods of
 // Engine name them.
 
@@ -53,25 +55,32 @@ func clientEncoding() Rule {
 		Attack:   "SET client_encoding = 'SJIS', then a character whose second byte is a backslash or a quote: the server reads another statement than the guard.",
 		Surfaces: []string{onStatement, onStartup},
 		Why: "In SJIS, BIG5, GBK, GB18030, UHC and JOHAB a byte below 0x80 can be the second half of a character. " +
-			"In one-byte encodings such as LATIN1 the bytes are safe, but a name with letters beyond ASCII means another object than the guard looked up.",
-		Gap:     "Clients that ask for LATIN1 must be changed, even if they send ASCII only.",
+			"In LATIN1 every byte is one character, so the guard reads what the server reads; and SQL_ASCII converts nothing. " +
+			"Once a session has asked for one of them, a text that is not ASCII and could be UTF-8 as well is refused: which of the two the server takes it for is not known before it runs.",
+		Gap:     "Clients that ask for another encoding must be changed, even if they send ASCII only.",
 		Blocked: "SET client_encoding = 'SJIS'",
-		Allowed: "SET client_encoding TO 'utf-8'",
+		Allowed: "SET client_encoding TO 'LATIN1'",
 		Remedy:  "Use client_encoding UTF8.",
 		check: func(s *subject) []Violation {
 			return s.eachSet("client_encoding", func(values []string, known bool) string {
-				if known && len(values) == 1 && isUTF8Name(values[0]) {
+				if known && len(values) == 1 && (isEncoding(values[0], utf8Names) || isEncoding(values[0], byteNames)) {
 					return ""
 				}
-				return "client_encoding may only be UTF8"
+				return "client_encoding may only be UTF8, LATIN1 or SQL_ASCII"
 			})
 		},
 	}
 }
 
-// isUTF8Name reports whether the server takes name for UTF8: it ignores case
-// and everything that is neither letter nor digit (pg_char_to_encoding).
-func isUTF8Name(name string) bool {
+// The names of encodings as the server compares them (pg_char_to_encoding).
+var (
+	utf8Names = []string{"utf8", "unicode"}
+	byteNames = []string{"latin1", "iso88591", "sqlascii"} // each byte is a character, or nothing is converted
+)
+
+// isEncoding reports whether the server takes name for one of these: it ignores
+// case and everything that is neither letter nor digit.
+func isEncoding(name string, names []string) bool {
 	clean := make([]byte, 0, len(name))
 	for i := 0; i < len(name); i++ {
 		switch c := name[i]; {
@@ -83,5 +92,5 @@ func isUTF8Name(name string) bool {
 			return false
 		}
 	}
-	return string(clean) == "utf8" || string(clean) == "unicode"
+	return slices.Contains(names, string(clean))
 }

@@ -49,6 +49,16 @@ func (e *Engine) TooLarge() Decision {
 	return decide(ruleByID("G703"), Block, Violation{Reason: "the statement is longer than limits.max_statement_bytes"})
 }
 
+// ByteEncoding reports whether the value of a startup parameter client_encoding
+// is one under which a text may be read in another way than as UTF-8.
+func ByteEncoding(value string) bool { return !isEncoding(value, utf8Names) }
+
+// Ambiguous is the decision on a text that is not ASCII, from a client that has
+// asked for another encoding than UTF8, and that could be UTF-8 as well.
+func (e *Engine) Ambiguous() Decision {
+	return e.refuse("G104", "the text is not ASCII, and could be in either of the encodings that the session has asked for")
+}
+
 // Observes reports whether violations of all the rules are let pass: their
 // mode is observe or off.
 func (e *Engine) Observes(ids ...string) bool {

@@ -49,6 +49,9 @@ func (s *Session) databaseOpened(st *step, engine *policy.Engine, e *clientError
 
 // admit judges the startup parameters, and asks for a server connection.
 func (s *Session) admit(st *step) {
+	s.encoded = slices.ContainsFunc(s.startup.settings, func(p setting) bool {
+		return p.name == "client_encoding" && policy.ByteEncoding(p.value)
+	})
 	if d := s.startupDecision(); d.Action != policy.Allow {
 		s.record(st, d, nil, policy.Startup, nil)
 		if d.Action == policy.Block {
@@ -101,7 +104,9 @@ func (s *Session) borrow(st *step) {
 func (s *Session) serverBorrowed(st *step, sc *serverConn, e *clientError) {
 	waiting := s.phase == phaseAttaching || s.phase == phaseRelay && s.wait == waitServer
 	switch {
-	case !waiting && sc != nil:
+	case sc != nil && (!waiting || sc.key.start != s.key.start):
+		// It comes from a request that was given up; the session may have
+		// changed its identity since, and then it is not for this one.
 		st.ask(returnClean{sc: sc})
 		return
 	case !waiting:

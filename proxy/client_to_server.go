@@ -138,66 +138,84 @@ func (s *Session) textMessage(st *step, b []byte, size int) int {
 	msg := b[:size]
 	name, text, ok := splitText(msg)
 	if ok && s.inspected == nil {
-		ins, known := s.engine.Cached(text, protocolOf(extended))
-		if known {
-			s.inspected = ins
-		}
-		if !known || namesIdentity(ins.Settings) {
-			if id, is := s.identityIn(text); is {
-				s.inspected = nil
-				return s.identityText(st, msg, name, text, id)
-			}
+		if id, is := s.changesIdentity(text, extended); is {
+			return s.identityText(st, msg, name, text, id)
 		}
 	}
-	if s.reopen != "" && !s.serverNeeded(st) {
+	switch {
+	case s.reopen != "" && !s.serverNeeded(st):
 		return 0
-	}
-	if !s.boundary(st) {
+	case !s.boundary(st):
 		return len(b)
+	case !ok:
+		return s.refuseMalformed(st, msg, errMessageFormat)
 	}
-	if !ok {
-		e := errMessageFormat
-		return s.refuseMalformed(st, msg, e)
+	reading, known := s.reading(text)
+	if !known && s.inspected == nil {
+		d := s.engine.Ambiguous()
+		s.record(st, d, nil, protocolOf(extended), nil)
+		if d.Action == policy.Block {
+			return s.refuse(st, msg, &d)
+		}
 	}
-	ins := s.inspect(st, text, extended)
+	ins := s.inspect(st, reading, extended)
 	if ins == nil {
 		return 0 // it waits
 	}
-	d := ins.ForOrg(s.engine, s.context.Org)
-	if e := s.unfit(ins); e != nil {
+	d := s.decide(ins)
+	if e := s.unsupported(ins, extended); e != nil && d.Action != policy.Block {
 		return s.refuseMalformed(st, msg, *e)
-	}
-	if s.context.Org == "" && !ins.Tenantless && d.Action != policy.Block {
-		d = s.engine.NoOrg()
-	}
-	if d.Action == policy.Observe && slices.Contains(ins.Settings, parser.IdentityToken) {
-		d.Action = policy.Block // what may hold a token goes nowhere
-	}
-	if ins.ResetsInside && (s.env.opts.Pool.Shared || s.env.opts.Signing.enabled()) && d.Action != policy.Block {
-		return s.refuseMalformed(st, msg, errResetInside)
-	}
-	if extended && d.Action != policy.Block && s.losesChallenge(ins) {
-		return s.refuseMalformed(st, msg, errDiscardSealed)
 	}
 	if d.Action != policy.Block && !s.serverNeeded(st) {
 		s.inspected = ins
 		return 0
 	}
+	return s.carryText(st, msg, name, text, ins, &d)
+}
+
+// carryText does what was decided about a Query or Parse.
+func (s *Session) carryText(st *step, msg, name, text []byte, ins *policy.Inspection, d *policy.Decision) int {
+	extended := msg[0] == 'P'
 	if d.Action != policy.Allow {
-		s.record(st, d, ins, protocolOf(extended), text)
+		s.record(st, *d, ins, protocolOf(extended), text)
 	}
-	if d.Action == policy.Block {
-		return s.refuse(st, msg, &d)
+	switch {
+	case d.Action == policy.Block:
+		return s.refuse(st, msg, d)
+	case d.Action == policy.Observe:
+		s.keepObserved(d)
 	}
-	if d.Action == policy.Observe {
-		s.keepObserved(&d)
-	}
+	s.encoded = s.encoded || ins.Encoding
 	if extended {
 		s.sendParse(st, msg, name, text, ins)
 	} else {
 		s.sendQuery(st, msg, text, ins)
 	}
-	return size
+	return len(msg)
+}
+
+// decide is the rules' decision on a text for the identity in force.
+func (s *Session) decide(ins *policy.Inspection) policy.Decision {
+	d := ins.ForOrg(s.engine, s.context.Org)
+	switch {
+	case d.Action == policy.Block:
+	case s.context.Org == "" && !ins.Tenantless:
+		return s.engine.NoOrg()
+	case d.Action == policy.Observe && slices.Contains(ins.Settings, parser.IdentityToken):
+		d.Action = policy.Block // what may hold a token goes nowhere
+	}
+	return d
+}
+
+// unsupported is why a text that no rule refuses cannot be carried out here.
+func (s *Session) unsupported(ins *policy.Inspection, extended bool) *clientError {
+	switch {
+	case ins.ResetsInside && (s.env.opts.Pool.Shared || s.env.opts.Signing.enabled()):
+		return &errResetInside
+	case extended && s.losesChallenge(ins):
+		return &errDiscardSealed
+	}
+	return s.unfit(ins)
 }
 
 func protocolOf(extended bool) policy.Protocol {
@@ -237,7 +255,7 @@ func (s *Session) sendQuery(st *step, msg, text []byte, ins *policy.Inspection) 
 	s.forgetUnnamed() // a simple Query destroys the unnamed statement
 	begin := ""
 	if ins.Begins {
-		begin = string(text)
+		begin = s.beginText(text)
 	}
 	s.noteBegin(begin)
 	s.ran = false
@@ -359,6 +377,10 @@ func (s *Session) syncMessage(st *step, b []byte, size int) int {
 		return size
 	case s.skipping || s.sc == nil:
 		s.skipping = false
+		if s.reopen == "" {
+			s.portal = nil // of a statement that was answered without the server
+			clear(s.portals)
+		}
 		st.toClient.add(readyForQuery(st.toClient.grow(), s.txStatus()))
 		return size
 	case flush:
@@ -417,6 +439,9 @@ func (s *Session) functionCall(st *step, b []byte, size int) int {
 		oid = binary.BigEndian.Uint32(b[5:])
 	}
 	d := s.engine.FunctionCall(oid)
+	if s.context.Org == "" && d.Action != policy.Block {
+		d = s.engine.NoOrg()
+	}
 	if d.Action == policy.Block {
 		return s.refuseStream(st, b, size, &d, policy.Fastpath)
 	}

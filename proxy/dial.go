@@ -53,8 +53,9 @@ func (s *Server) connect(ctx context.Context, w *waiter) (*login, error) {
 		cfg.RuntimeParams[p.name] = p.value
 	}
 	lax := w.client.sess.readsAnything()
+	_, encoded := cfg.RuntimeParams["client_encoding"]
 	for name, value := range safeReading {
-		if _, given := cfg.RuntimeParams[name]; !given || !lax {
+		if _, given := cfg.RuntimeParams[name]; !given || !lax && name != "client_encoding" {
 			cfg.RuntimeParams[name] = value
 		}
 	}
@@ -68,7 +69,7 @@ func (s *Server) connect(ctx context.Context, w *waiter) (*login, error) {
 		}
 		cfg.Password = password
 	}
-	return dialServer(ctx, cfg, w.key, lax, &s.opts.Signing)
+	return dialServer(ctx, cfg, w.key, lax, encoded, &s.opts.Signing)
 }
 
 // safeReading are settings under which the server reads a text as the guard
@@ -78,7 +79,7 @@ var safeReading = map[string]string{
 	"standard_conforming_strings": "on",
 }
 
-func dialServer(ctx context.Context, cfg *pgconn.Config, key poolKey, lax bool, signing *SigningOptions) (*login, error) {
+func dialServer(ctx context.Context, cfg *pgconn.Config, key poolKey, lax, encoded bool, signing *SigningOptions) (*login, error) {
 	var socket *loop.Socket
 	dial := cfg.DialFunc
 	cfg.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
@@ -135,6 +136,9 @@ func dialServer(ctx context.Context, cfg *pgconn.Config, key poolKey, lax bool, 
 		cancel:    cancelOver(hc),
 		backend:   backend,
 		challenge: challenge,
+	}
+	if encoded { // the rules have passed it
+		sc.encoding = sc.params["client_encoding"]
 	}
 	if !lax && !sc.readsSafely() {
 		hc.Conn.Close()
@@ -237,6 +241,7 @@ func (s *Server) login(w *waiter) (*login, error) {
 		s.metrics.loginFailed()
 	}
 	if s.clientsAffair(err) {
+		s.env.recent.forget(w.key)
 		s.gate.leave(nil) // the server answers
 	} else {
 		s.gate.leave(err)

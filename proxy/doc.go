@@ -41,16 +41,21 @@
 //	session           phases, what a session does with bytes, events and times
 //	startup           prelude, StartupMessage, options
 //	authenticate      token as password, OAUTHBEARER, token file
-//	attach            database, startup parameters, server connection, label
+//	attach            database, startup parameters, server connection
+//	label             the tenant context on a server connection, again after resets
 //	server_conn       state of a server connection
 //	dial, server_link logging in; lending, cleaning, closing
-//	pool, pool_key    which connections are alike, limits, waiting
+//	login_gate        logins that fail
+//	pool, pool_serve  limits, waiting, fairness
+//	pool_key          which connections are alike
 //	client_to_server  one client message at a time
 //	inspect, refuse   decision; what takes the place of a refused message
 //	pipeline          replies owed, in order
 //	server_to_client  one server message at a time
 //	replies           what a reply means for the session
 //	prepared          statements and portals, pins, Bind parameters
+//	state             pins, what follows a client between server connections
+//	inband, identity  identities that the client changes in band
 //	cancel            cancel keys
 //	errors, limits    every text a client reads; every bound
 //	observe           metrics and spans

@@ -130,6 +130,15 @@ func (s *Session) noteBegin(text string) {
 	s.ran = true
 }
 
+// beginText returns the text of a statement that begins a transaction. They are
+// alike, so it is kept once.
+func (s *Session) beginText(text []byte) string {
+	if s.begin != string(text) {
+		s.begin = string(text)
+	}
+	return s.begin
+}
+
 // identityChange is a change of identity that a statement asks for.
 type identityChange struct {
 	parser.Identity
@@ -139,7 +148,7 @@ type identityChange struct {
 // apply carries the change out. Identities that were given up stay given up if
 // it fails: a client that ignores the error must not act for the one before.
 func (s *Session) apply(st *step, c *identityChange, id *auth.Identity) *clientError {
-	w := s.who
+	w, before := s.who, *s.who
 	switch {
 	case c.Local:
 		w.local = id
@@ -149,6 +158,7 @@ func (s *Session) apply(st *step, c *identityChange, id *auth.Identity) *clientE
 		w.picked = id
 	}
 	if e := s.assume(st); e != nil {
+		*w = before
 		return e
 	}
 	if c.Local && s.sc == nil && s.begun != "" {

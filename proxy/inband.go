@@ -36,6 +36,21 @@ var (
 	errNoValue = clientError{severity: severityError, code: "22004", message: "the value of the identity cannot be NULL"}
 )
 
+// changesIdentity recognises a statement that changes the identity. What the
+// engine knows of any other text is kept in s.inspected.
+func (s *Session) changesIdentity(text []byte, extended bool) (id parser.Identity, is bool) {
+	ins, known := s.engine.Cached(text, protocolOf(extended))
+	if !known || namesIdentity(ins.Settings) {
+		if id, is = s.identityIn(text); is {
+			return id, true
+		}
+	}
+	if known {
+		s.inspected = ins
+	}
+	return id, false
+}
+
 // identityIn recognises a statement that changes the identity of this session.
 // A longer text than any with a token is not looked at, and who has only one
 // org picks none: rules refuse both.

@@ -51,6 +51,9 @@ const (
 	// maxIdentityText is how much a text that changes the identity may hold
 	// besides the token, comments included.
 	maxIdentityText = 4 << 10
+	// maxSavedUnnamed bounds the messages of unnamed statements that may come
+	// back if the server skips others; then replies are awaited.
+	maxSavedUnnamed = 256 << 10
 	// inlineInspect is the size of text up to which a parse may run on the
 	// loop: larger ones would delay every neighbour.
 	inlineInspect = 8 << 10

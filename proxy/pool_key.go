@@ -116,6 +116,13 @@ func (r *recentParams) get(k poolKey) map[string]string {
 	return r.keys[k.start]
 }
 
+// forget lets the next session learn again: the server has refused such a one.
+func (r *recentParams) forget(k poolKey) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.keys, k.start)
+}
+
 func (r *recentParams) put(k poolKey, params map[string]string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -38,6 +38,9 @@ type statements struct {
 	statement *prepared
 	portal    *prepared
 	unnamed   unnamedID
+	// saved bounds the size of the messages that the pipeline holds, for the
+	// case that the server skips what has replaced them.
+	saved int
 	// message is the Parse of the unnamed statement, in transaction pooling:
 	// a client may come back to it after a Sync, on another server connection
 	// (psql's \gdesc, pgx's DescribeExec, libpq's PQprepare("")). It is empty
@@ -53,7 +56,7 @@ func (s *Session) pooling() bool { return s.env.opts.Pool.Transaction }
 func (s *Session) newPrepared(ins *policy.Inspection, text []byte, named bool) prepared {
 	p := prepared{inspection: ins}
 	if ins.Begins {
-		p.begin = string(text)
+		p.begin = s.beginText(text)
 	}
 	if s.env.tracing() {
 		p.parent = parentOf(text)
@@ -146,6 +149,10 @@ func (s *Session) parseUnnamed(st *step, msg, text []byte, ins *policy.Inspectio
 	}
 	s.sc.unsynced = true
 	s.send(st, msg, o)
+	if s.saved > maxSavedUnnamed {
+		st.toServer.add(append(st.toServer.grow(), 'H', 0, 0, 0, 4))
+		s.wait = waitSettled
+	}
 }
 
 // unnamedState is what the session knows of its unnamed statement.
@@ -159,9 +166,14 @@ type unnamedState struct {
 // unnamed statement, if the server may skip it: an earlier message may have
 // failed. Else it is nil.
 func (s *Session) saveUnnamed() *change {
-	if s.statement == nil || s.sc == nil || s.sc.owed.len() == 0 {
+	if s.sc == nil || s.sc.owed.len() == 0 {
+		s.saved = 0
 		return nil
 	}
+	if s.statement == nil {
+		return nil
+	}
+	s.saved += cap(s.message)
 	c := &change{was: &unnamedState{s.statement, s.message, s.unnamed}}
 	s.statement, s.message = nil, nil
 	return c

@@ -55,10 +55,13 @@ func (s *Session) ready(st *step, o *owed) {
 	s.relabelNow(st)
 }
 
+// clientPID implements replies.
+func (s *Session) clientPID() uint32 { return s.cancel.pid }
+
 // parameter implements replies.
 func (s *Session) parameter(st *step, name, value string) error {
 	err := s.sc.setParameter(name, value)
-	if s.readsAnything() {
+	if s.readsAnything() || s.encoded && name == "client_encoding" {
 		return nil
 	}
 	return err

@@ -31,6 +31,9 @@ type serverConn struct {
 	secret  []byte
 	cancel  canceller
 	backend string // what a signature is bound to; "" unless contexts are signed
+	// encoding is the client_encoding that the client's startup packet asked
+	// for, in the server's spelling; "" if it did not.
+	encoding string
 
 	// Owned by the loop.
 	params    map[string]string // ParameterStatus, in the server's spelling
@@ -102,6 +105,9 @@ type replies interface {
 	undo(c *change, skipped bool)
 	// failed: the server answered o with an error, SQLSTATE code.
 	failed(st *step, o *owed, code string)
+	// clientPID is the process id that the client takes for its own, 0 if
+	// there is no client.
+	clientPID() uint32
 	// parameter: the server reported a setting.
 	parameter(st *step, name, value string) error
 }
@@ -168,9 +174,14 @@ func (sc *serverConn) setParameter(name, value string) error {
 	return nil
 }
 
-// readsSafely reports whether the server reads a text as the guard does.
+// readsSafely reports whether the server reads a text as the guard does. An
+// encoding that the startup packet asked for is that of all sessions that may
+// have the connection.
 func (sc *serverConn) readsSafely() bool {
 	for name, safe := range safeReading {
+		if name == "client_encoding" && sc.encoding != "" {
+			safe = sc.encoding
+		}
 		if value, ok := sc.params[name]; ok && value != safe {
 			return false
 		}

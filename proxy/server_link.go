@@ -133,7 +133,11 @@ func (l *serverLink) hand(w *waiter) {
 	}
 	switch {
 	case l.state.get() == linkDead:
-		c.loop.Post(c.borrow)
+		c.loop.Post(func() {
+			if c.waiter == w { // else the request was given up
+				c.borrow()
+			}
+		})
 	case c.loop == l.loop:
 		l.lent(c)
 	default:
@@ -282,6 +286,8 @@ func (l *serverLink) ready(_ *step, o *owed) {
 func (l *serverLink) executed(*step, *owed) {}
 
 func (l *serverLink) undo(*change, bool) {}
+
+func (l *serverLink) clientPID() uint32 { return 0 }
 
 func (l *serverLink) failed(*step, *owed, string) {}
 

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 )
 
@@ -21,8 +22,10 @@ func (sc *serverConn) message(st *step, b []byte, size int, r replies) (int, err
 	pass := true
 	var err error
 	switch typ {
-	case 'D', 'd', 'c', 'A', 'N', 't':
-		pass = !sc.swallowing(typ)
+	case 'A':
+		return sc.notification(st, b, size, r)
+	case 'D', 'd', 'c', 'N', 't':
+		pass = !sc.swallowing()
 		if o := sc.owed.front(); typ == 'D' && o != nil && o.rows != nil {
 			if size > maxStateRow {
 				return 0, fmt.Errorf("%w: type %q, %d bytes", errFrame, typ, size)
@@ -80,12 +83,29 @@ func (sc *serverConn) answerLocally(st *step) {
 	}
 }
 
-// swallowing tells whether a message that ends nothing belongs to a reply
-// that the client must not see. Notifications are never a reply's part.
-func (sc *serverConn) swallowing(typ byte) bool {
-	if typ == 'A' {
-		return false
+// notification forwards a NotificationResponse, which is never a reply's part.
+// If the client itself has notified, it finds its own process id in it, also
+// where that is made up.
+func (sc *serverConn) notification(st *step, b []byte, size int, r replies) (int, error) {
+	const head = 5 + 4 // up to the process id
+	if len(b) < min(size, head) {
+		return 0, nil
 	}
+	n := min(size, len(b))
+	rest := b[:n]
+	if id := r.clientPID(); id != 0 && size >= head && binary.BigEndian.Uint32(b[5:]) == sc.pid {
+		st.toClient.add(binary.BigEndian.AppendUint32(append(st.toClient.grow(), b[:5]...), id))
+		rest = b[head:n]
+	}
+	st.toClient.forward(rest)
+	sc.frame.rest, sc.frame.drop = size-n, false
+	sc.answerLocally(st)
+	return n, nil
+}
+
+// swallowing tells whether a message that ends nothing belongs to a reply
+// that the client must not see.
+func (sc *serverConn) swallowing() bool {
 	o := sc.owed.front()
 	return o != nil && (o.own || o.hidden)
 }

@@ -56,6 +56,7 @@ type Session struct {
 
 	// What the startup packet and the token said.
 	startup  startupParams
+	encoded  bool           // it may have another client_encoding than UTF8 (encoding.go)
 	identity *auth.Identity // in force
 	who      *identities    // nil until the client changes its identity in band
 	context  *tenant.Context
@@ -92,7 +93,8 @@ type changing struct {
 	// else was sent in it. reopen is the same for a transaction that was begun
 	// for the client and must still be begun on the next server connection.
 	begun, reopen string
-	ran           bool // a statement was sent since the last Sync
+	begin         string // the last such text
+	ran           bool   // a statement was sent since the last Sync
 	// ending: the transaction of SET LOCAL ends with the present batch.
 	ending  bool
 	verdict *verdict     // answer to a verifyToken

@@ -25,9 +25,7 @@ const (
 func newTestEnvironment(t testing.TB) (*environment, string) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "secret")
-	if err := os.WriteFile(file, []byte(testSecret), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	writeSecret(t, file)
 	verifier, err := auth.New(auth.Options{OrgType: "uuid", Issuers: []auth.Issuer{
 		{Issuer: "test", Audience: "bulkhead", Algorithms: []string{"HS256"}, SecretFile: file, OrgClaim: "org_id"},
 	}})
@@ -62,6 +60,13 @@ func newTestEnvironment(t testing.TB) (*environment, string) {
 		},
 		log: slog.New(slog.DiscardHandler), metrics: newMetrics(nil), recent: &recentParams{keys: map[unique.Handle[string]]map[string]string{}},
 	}, token
+}
+
+func writeSecret(t testing.TB, file string) {
+	t.Helper()
+	if err := os.WriteFile(file, []byte(testSecret), 0o600); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // newRelaySession returns a session that is ready for queries on sc.
@@ -161,6 +166,9 @@ func FuzzSession_Relay(f *testing.F) {
 	env, _ := newTestEnvironment(f)
 	f.Add(join(cliMsg('Q', "SELECT 1\x00"), cliMsg('S', "")))
 	f.Add(join(cliMsg('P', "\x00SET app.org_id=1\x00\x00\x00"), cliMsg('B', "\x00\x00\x00\x00\x00\x00\x00\x00"), cliMsg('E', "\x00\x00\x00\x00\x00"), cliMsg('S', "")))
+	f.Add(join(cliMsg('P', "\x00SELECT set_config('bulkhead.token', $1, true)\x00\x00\x00"), cliMsg('B', "\x00\x00\x00\x00\x00\x01\x00\x00\x00\x01x\x00\x00"),
+		cliMsg('D', "P\x00"), cliMsg('E', "\x00\x00\x00\x00\x00"), cliMsg('S', "")))
+	f.Add(join(cliMsg('Q', "BEGIN\x00"), cliMsg('Q', "SET LOCAL bulkhead.org_id = 'x'\x00"), cliMsg('Q', "RESET bulkhead.token\x00"), cliMsg('X', "")))
 	f.Add(join(cliMsg('d', "x"), cliMsg('c', ""), cliMsg('f', "x\x00"), cliMsg('X', "")))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		_, whole := drive(newRelaySession(t, env), b, len(b)+1)

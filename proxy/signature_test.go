@@ -140,3 +140,36 @@ func FuzzChallengeRow(f *testing.F) {
 		}
 	})
 }
+
+// TestSession_SignatureCostsNoRoundTrip: on a server connection that has just
+// been borrowed the signature goes in front of the client's statement, in the
+// same step, in both modes.
+func TestSession_SignatureCostsNoRoundTrip(t *testing.T) {
+	for _, sealed := range []bool{false, true} {
+		key := testKey(t, 1)
+		s := newSignedSession(t, &key)
+		want := `"bulkhead"."signature" = '0001.`
+		sc := s.sc
+		if sealed {
+			s.env.opts.Signing.Sealed = true
+			sc.challenge = 4711
+			want = "SELECT bulkhead.enter("
+		}
+		s.sc = nil
+		st := step{now: time.Now()}
+		s.clientBytes(&st, cliMsg('Q', "SELECT 1\x00"))
+		if len(st.requests) != 1 || len(st.toServer.pieces) != 0 {
+			t.Fatalf("requests %v, to the server %q", st.requests, st.toServer.bytes())
+		}
+		st.reset()
+		s.serverBorrowed(&st, sc, nil)
+		out := string(st.toServer.bytes())
+		label, statement := strings.Index(out, want), strings.Index(out, "SELECT 1\x00")
+		if label < 0 || statement < label || strings.Contains(out[:statement], "S\x00\x00\x00\x04") {
+			t.Errorf("sealed %v: the server gets %q, want the label, no Sync, and the client's statement", sealed, out)
+		}
+		if sealed && sc.challenge != 0 {
+			t.Error("a challenge that was answered is kept")
+		}
+	}
+}

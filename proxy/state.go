@@ -182,7 +182,7 @@ func (s *Session) maybeDetach(st *step) {
 		s.releaseServer(st)
 		return
 	}
-	s.portal = nil
+	s.portal, s.begun = nil, ""
 	clear(s.portals)
 	st.ask(returnClean{sc: sc})
 	s.sc = nil
@@ -312,6 +312,9 @@ func (s *Session) stateKnown(o *owed) {
 	}
 	s.state = s.encode(o.rows.settings)
 	s.sc.state = s.state
+	if s.encoded && s.state != (clientSettings{}) && !isASCII([]byte(s.state.Value())) {
+		s.pin |= pinOther // in which encoding they came is not known
+	}
 }
 
 // encode returns the settings of the client's among those of the session.

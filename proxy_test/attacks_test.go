@@ -88,8 +88,11 @@ func several(sql string) bool { return strings.Contains(strings.TrimSuffix(sql, 
 
 func TestAttacks(t *testing.T) {
 	attacks := readAttacks(t)
-	for _, version := range versions(t) {
+	for i, version := range versions(t) {
 		for _, mode := range []string{"session", "transaction", "shared"} {
+			if mode == "shared" && i == 0 && len(versions(t)) > 1 {
+				continue // what differs has no versions
+			}
 			t.Run(fmt.Sprintf("PostgreSQL %d/%s", version, mode), func(t *testing.T) {
 				p := start(t, options{version: version, mode: mode})
 				before := p.fingerprintB(t)

@@ -254,18 +254,27 @@ func TestIdentity_Workers(t *testing.T) {
 			expectRows(t, what, c, names, "42501 G803")
 			c.Send(wiretest.Terminate)
 		}
-		single := p.connect(t, orgA)
-		for _, org := range []string{orgA, orgB} {
-			if got := code(single.Query("SET bulkhead.org_id = '" + org + "'")); got != "42501 G201" {
-				t.Errorf("%s: a token of one org picks: %s", mode, got)
-			}
-		}
-		expectRows(t, mode, single, names, rowsA)
-		if records := p.blocked(t, 1); records[0].Rule != "G803" {
-			t.Errorf("recorded as %s", records[0].Rule)
+		singleOrgPicksNothing(t, mode, p)
+	}
+}
+
+// singleOrgPicksNothing: neither its own org nor another.
+func singleOrgPicksNothing(t *testing.T, mode string, p *proxy) {
+	t.Helper()
+	single := p.connect(t, orgA)
+	for _, org := range []string{orgA, orgB} {
+		if got := code(single.Query("SET bulkhead.org_id = '" + org + "'")); got != "42501 G201" {
+			t.Errorf("%s: a token of one org picks: %s", mode, got)
 		}
 	}
-	// An issuer that may not say so cannot.
+	expectRows(t, mode, single, names, rowsA)
+	if records := p.blocked(t, 1); records[0].Rule != "G803" {
+		t.Errorf("recorded as %s", records[0].Rule)
+	}
+}
+
+// An issuer that may not speak of services and workers cannot.
+func TestIdentity_IssuerMay(t *testing.T) {
 	p := start(t, options{})
 	for _, org := range []any{nil, "*", []string{orgA}, []string{}} {
 		_, msgs, err := wiretest.Dial(t, wiretest.Startup{Address: p.addr, User: "u", Database: p.db, Password: claim(t, org, time.Hour)})

@@ -21,7 +21,7 @@ import (
 
 // parityPolicy lets pass what the scripts do and a rule would refuse.
 const parityPolicy = `
-policy: {allow: {functions: [pg_try_advisory_lock, parity_notice, parity_raise, parity_hint], statements: [LISTEN, UNLISTEN, NOTIFY]}}`
+policy: {allow: {functions: [pg_try_advisory_lock, pg_try_advisory_xact_lock, parity_notice, parity_raise, parity_hint], statements: [LISTEN, UNLISTEN, NOTIFY]}}`
 
 func startParity(t testing.TB, o options) *proxy {
 	t.Helper()

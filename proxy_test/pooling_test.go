@@ -57,9 +57,7 @@ func (x turn) play(t testing.TB, c *wiretest.Client) string {
 	}
 }
 
-var (
-	parse, bind, execute, describe, closes, synced = wiretest.Parse, wiretest.Bind, wiretest.Execute, wiretest.Describe, wiretest.Close, wiretest.Sync
-)
+var parse, bind, execute, describe, closes, synced = wiretest.Parse, wiretest.Bind, wiretest.Execute, wiretest.Describe, wiretest.Close, wiretest.Sync
 
 // A driver that prepares everything needs no server connection of its own.
 func TestPooling_ManyClientsOnTwoConnections(t *testing.T) {
@@ -149,4 +147,32 @@ func grep(text, part string) string {
 		}
 	}
 	return b.String()
+}
+
+// Each unnamed statement may come back if the server skips the next, so it is
+// kept: but not any number of them.
+func TestPooling_ManyLargeUnnamedStatements(t *testing.T) {
+	p := start(t, options{mode: "transaction"})
+	c := p.connect(t, orgA)
+	c.Query("SELECT 1")
+	text := "SELECT '" + strings.Repeat("x", 15<<10) + "'"
+	const n = 2000 // 30 MB
+	before := p.resident(t)
+	all := make([][]byte, n)
+	for i := range all {
+		all[i] = parse("", text)
+	}
+	go c.Send(append(all, bind("", ""), execute("", 0), synced)...)
+	done := 0
+	for _, m := range c.Until(1) {
+		if m.Type == '1' {
+			done++
+		}
+	}
+	if done != n {
+		t.Errorf("%d statements were parsed, want %d", done, n)
+	}
+	if grown := p.resident(t) - before; grown > 24<<20 {
+		t.Errorf("the proxy grew by %d MiB", grown>>20)
+	}
 }

@@ -154,7 +154,7 @@ func TestSigned_Guard(t *testing.T) {
 	p, _ := startSigned(t, options{})
 	c := p.connect(t, orgA)
 	attacks := map[string]string{
-		"SET bulkhead.org_id = '" + orgB + "'":                         "G201", // answered by the proxy
+		"SET bulkhead.org_id = '" + orgB + "'":                         "G201",
 		"SET bulkhead.signature = ''":                                  "G201",
 		"SET LOCAL bulkhead.anything = 'x'":                            "G201",
 		"SELECT set_config('BULKHEAD.Signature', 'x', false)":          "G201",
@@ -226,8 +226,8 @@ func TestSigned_Expiry(t *testing.T) {
 // TestSigned_Rotation: the key is replaced under load, by the command, and the
 // old one ends, without an error.
 func TestSigned_Rotation(t *testing.T) {
-	for _, mode := range []string{"session", "transaction"} {
-		p, key := startSigned(t, options{mode: mode})
+	for mode, kind := range map[string]dbcontext.Mode{"session": dbcontext.Signed, "transaction": dbcontext.Signed, "shared": dbcontext.Sealed} {
+		p, key := startContext(t, options{mode: mode}, kind)
 		ctx, stop := context.WithCancel(t.Context())
 		var done atomic.Int64
 		var clients sync.WaitGroup
@@ -262,9 +262,11 @@ func TestSigned_Rotation(t *testing.T) {
 			t.Error("the proxy has not noticed the new key")
 		}
 		c := p.connect(t, orgA)
-		if got := fmt.Sprint(wiretest.Rows(c.Query("SELECT left(current_setting('bulkhead.signature'), 5)"))); got != "[[0002.]]" {
-			t.Errorf("signed by %s, want key 2", got)
+		if kind == dbcontext.Sealed {
+			expectRows(t, mode, c, whoAmI, "[["+orgA+" tester 2]]")
+			continue
 		}
+		expectRows(t, mode, c, "SELECT left(current_setting('bulkhead.signature'), 5)", "[[0002.]]")
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // Options of a [Resolver].
@@ -69,6 +70,9 @@ type Context struct {
 // client's.
 const maxStartupBytes = 6000
 
+// tokenSetting is the name under which a client changes its identity in band.
+const tokenSetting = "bulkhead.token"
+
 // Error is why an identity maps to no tenant. It quotes no claim.
 type Error struct{ Reason string }
 
@@ -98,6 +102,9 @@ func NewResolver(o Options) (*Resolver, error) {
 	r := &Resolver{opts: o, names: slices.Sorted(maps.Keys(settings))}
 	r.opts.Settings = settings
 	errs := signatureErrors(&r.opts)
+	if _, ok := settings[tokenSetting]; ok {
+		errs = append(errs, fmt.Errorf("tenant.settings: %s is how a client sends a token and cannot be given", tokenSetting))
+	}
 	for _, name := range r.names {
 		if !settingName.MatchString(name) {
 			errs = append(errs, fmt.Errorf("tenant.settings: %q is not the name of a custom setting: want lower-case words joined by dots, such as app.org_id", name))
@@ -121,9 +128,6 @@ func NewResolver(o Options) (*Resolver, error) {
 	}
 	if o.Role != "" && len(o.Roles) > 0 {
 		errs = append(errs, errors.New("tenant.role and tenant.roles cannot both be set"))
-	}
-	if len(o.Settings) == 0 && o.Role == "" && len(o.Roles) == 0 && !o.Signed && !o.Sealed {
-		errs = append(errs, errors.New("tenant: neither settings nor roles: nothing would tell PostgreSQL the tenant"))
 	}
 	return r, errors.Join(errs...)
 }
@@ -244,10 +248,26 @@ func quoteName(name string) string {
 
 // QuoteLiteral returns v as a string constant of SQL; standard_conforming_strings is on for every
 // server connection, and the E form makes a backslash safe even if not.
+//
+// The constant is ASCII: what it means does not depend on the client_encoding of
+// the connection, which a client may have set.
 func QuoteLiteral(v string) string {
 	quoted := "'" + strings.ReplaceAll(v, "'", "''") + "'"
-	if strings.Contains(v, `\`) {
-		return "E" + strings.ReplaceAll(quoted, `\`, `\\`)
+	plain := strings.IndexFunc(v, func(r rune) bool { return r >= utf8.RuneSelf }) < 0
+	if plain && !strings.Contains(v, `\`) {
+		return quoted
 	}
-	return quoted
+	var b strings.Builder
+	b.WriteByte('E')
+	for _, r := range quoted {
+		switch {
+		case r == '\\':
+			b.WriteString(`\\`)
+		case r < utf8.RuneSelf:
+			b.WriteRune(r)
+		default: // PostgreSQL manual, String Constants with C-Style Escapes
+			fmt.Fprintf(&b, `\U%08X`, r)
+		}
+	}
+	return b.String()
 }

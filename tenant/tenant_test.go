@@ -64,6 +64,41 @@ func TestResolver_Layers(t *testing.T) {
 	}
 }
 
+// Where server connections are shared nothing is fixed to them: all settings
+// and the role are a label, of which no two orgs' are alike; and nobody's takes
+// them away.
+func TestResolver_Shared(t *testing.T) {
+	for role, want := range map[string]string{"": "none", "tenant_role": "tenant_role"} {
+		o := defaults
+		o.Shared, o.Role = true, role
+		a, b := resolve(t, o, Claims{Org: "o", JSON: []byte("{}")}), resolve(t, o, Claims{Org: "p", JSON: []byte("{}")})
+		if len(a.Fixed) > 0 || a.Key != b.Key || a.Label == b.Label {
+			t.Errorf("fixed %v, keys %q %q, labels %q %q", a.Fixed, a.Key, b.Key, a.Label, b.Label)
+		}
+		sql := strings.Join(a.LabelSQL(), "; ")
+		for _, part := range []string{`"app"."org_id" = 'o'`, `"request"."jwt"."claims" = '{}'`, `"role" = '` + want + `'`} {
+			if !strings.Contains(sql, part) {
+				t.Errorf("the label lacks %s: %s", part, sql)
+			}
+		}
+		r, err := NewResolver(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		nobody := r.Nobody()
+		if got := strings.Join(nobody.LabelSQL(), "; "); got != `SET SESSION "role" = 'none'` || nobody.Org != "" || nobody.Label == a.Label || nobody.Key != a.Key {
+			t.Errorf("nobody: %+v, %s", nobody, got)
+		}
+	}
+	r, err := NewResolver(defaults)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if nobody := r.Nobody(); len(nobody.Fixed)+len(nobody.PerUser) > 0 || nobody.Key == resolve(t, defaults, Claims{Org: "o"}).Key {
+		t.Errorf("nobody on dedicated connections: %+v", nobody)
+	}
+}
+
 func TestResolver_Roles(t *testing.T) {
 	r, err := NewResolver(Options{Roles: map[string]string{"admin": "db_admin"}})
 	if err != nil {
@@ -81,13 +116,13 @@ func TestResolver_Roles(t *testing.T) {
 
 func TestNewResolver_ReportsEveryProblem(t *testing.T) {
 	_, err := NewResolver(Options{
-		Settings: map[string]string{"search_path": "x", "App.Org": "x", "a.b": "${nobody} ${org"},
+		Settings: map[string]string{"search_path": "x", "App.Org": "x", "a.b": "${nobody} ${org", "bulkhead.token": "x"},
 		Role:     "NONE", Roles: map[string]string{"x": "y"},
 	})
 	if err == nil {
 		t.Fatal("no error")
 	}
-	for _, want := range []string{"search_path", "App.Org", "${nobody}", "NONE", "cannot both"} {
+	for _, want := range []string{"search_path", "App.Org", "${nobody}", "NONE", "cannot both", "bulkhead.token is how a client"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("the error lacks %q:\n%v", want, err)
 		}

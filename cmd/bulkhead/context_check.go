@@ -134,6 +134,9 @@ func probeOrg(form config.OrgType) string {
 // contextFinding says what is wrong with the database's half.
 func contextFinding(err error, what, todo string) error {
 	if pg := new(pgconn.PgError); errors.As(err, &pg) {
+		if pg.Code == "25006" {
+			todo = "a hot standby cannot seal a context: use tenant.context: signed"
+		}
 		return &exitError{code: exitFindings, err: fmt.Errorf("%s: %s (SQLSTATE %s); %s", what, pg.Message, pg.Code, todo)}
 	}
 	return &exitError{code: exitUnreachable, err: fmt.Errorf("%s: %w", what, err)}

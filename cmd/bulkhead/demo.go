@@ -46,21 +46,29 @@ var demoAttacks = []demoAttack{
 }
 
 func newDemoCommand() *cobra.Command {
-	var stay bool
+	var stay, journey bool
+	var reports string
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Show what Bulkhead does, on a throw-away PostgreSQL",
 		Long: `Start a throw-away PostgreSQL with a sample database of two orgs, put the proxy
 in front of it, and walk through what is allowed and what is refused. Everything
-is removed at the end. PostgreSQL 13 or newer must be installed; PG_BIN names
+is removed at the end. With --tour it is the whole journey of an application of
+59 tables instead: audit, plan, apply, proxy, verify, report, rollback. PostgreSQL 13 or newer must be installed; PG_BIN names
 its folder of programs if it is not found.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if journey {
+				t := &tour{out: cmd.OutOrStdout(), keep: reports}
+				return t.run(cmd.Context())
+			}
 			d := &demo{out: cmd.OutOrStdout(), stay: stay}
 			return d.run(cmd.Context())
 		},
 	}
 	cmd.Flags().BoolVar(&stay, "stay", false, "keep running afterwards, and print lines to connect with")
+	cmd.Flags().BoolVar(&journey, "tour", false, "walk the whole way of an application: audit, harden, proxy, verify, report, rollback")
+	cmd.Flags().StringVar(&reports, "reports", "", "with --tour: `FOLDER` that keeps the reports")
 	return cmd
 }
 

@@ -41,7 +41,7 @@ type hardenFlags struct {
 
 func (f *hardenFlags) add(cmd *cobra.Command) {
 	f.register(cmd)
-	cmd.Flags().StringVar(&f.context, "context", "", "how the database knows the tenant: plain (default), signed, sealed; without it what is installed stays")
+	cmd.Flags().StringVar(&f.context, "context", "", "how the database knows the tenant: plain, signed, sealed; without it tenant.context of --config, else what is installed, else plain")
 	cmd.Flags().StringSliceVar(&f.phases, "phase", []string{"main", "roles"}, "parts to plan: main, roles, integrity")
 	cmd.Flags().StringArrayVar(&f.keep, "keep-function", nil, "SECURITY DEFINER function that the application may go on calling: schema.name, several times")
 }
@@ -62,6 +62,15 @@ func (f *hardenFlags) check() error {
 	return nil
 }
 
+// mode is the mode of the context: what the flag says, or what the proxy of the
+// configuration needs for its signatures.
+func (f *hardenFlags) mode(c *config.Config) dbcontext.Mode {
+	if f.context == "" && (c.Tenant.SigningKeyFile != "" || c.Tenant.Context != config.ContextAuto) {
+		return dbcontext.Mode(c.Tenant.ContextMode())
+	}
+	return dbcontext.Mode(f.context)
+}
+
 // withPlan makes a plan and runs f with it, over the same connection.
 func (f *hardenFlags) withPlan(cmd *cobra.Command, do func(conn *pgx.Conn, plan *harden.Plan) error) error {
 	if err := f.check(); err != nil {
@@ -77,7 +86,7 @@ func (f *hardenFlags) withPlan(cmd *cobra.Command, do func(conn *pgx.Conn, plan 
 		return err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	o := harden.Options{Selection: f.selection(cfg), Context: dbcontext.Mode(f.context), KeepFunctions: f.keep}
+	o := harden.Options{Selection: f.selection(cfg), Context: f.mode(cfg), KeepFunctions: f.keep}
 	for _, p := range f.phases {
 		o.Phases = append(o.Phases, harden.Phase(p))
 	}

@@ -87,6 +87,9 @@ func serve(ctx context.Context, cfg *config.Config, logTo interface{ Write([]byt
 	}
 	s := &service{cfg: cfg, log: log}
 	if err := s.build(ctx); err != nil {
+		if s.isolation != nil {
+			err = errors.Join(err, s.isolation.close())
+		}
 		return err
 	}
 	defer s.close()
@@ -101,14 +104,7 @@ func (s *service) build(ctx context.Context) error {
 	}); err != nil {
 		return &exitError{code: exitUsage, err: err}
 	}
-	if s.isolation, err = newIsolation(s.cfg, s.log); err != nil {
-		return &exitError{code: exitUsage, err: err}
-	}
-	verifying := authOptions(s.cfg, s.log)
-	if s.isolation != nil {
-		verifying.Issuers = append(verifying.Issuers, s.isolation.issuer())
-	}
-	if s.verifier, err = auth.New(verifying); err != nil {
+	if err := s.openVerifier(); err != nil {
 		return &exitError{code: exitUsage, err: err}
 	}
 	resolver, err := tenant.NewResolver(tenantOptions(s.cfg))
@@ -155,6 +151,23 @@ func (s *service) build(ctx context.Context) error {
 	if s.proxy, err = proxy.New(o); err != nil {
 		return &exitError{code: exitUnreachable, err: err}
 	}
+	return s.registerMetrics()
+}
+
+// openVerifier makes what checks tokens, those of the canary included.
+func (s *service) openVerifier() (err error) {
+	if s.isolation, err = newIsolation(s.cfg, s.log); err != nil {
+		return err
+	}
+	o := authOptions(s.cfg, s.log)
+	if s.isolation != nil {
+		o.Issuers = append(o.Issuers, s.isolation.issuer())
+	}
+	s.verifier, err = auth.New(o)
+	return err
+}
+
+func (s *service) registerMetrics() error {
 	collectors := append(blockedLogCollectors(s.blocked), s.proxy.Collector())
 	if s.isolation != nil {
 		collectors = append(collectors, s.isolation.collectors()...)

@@ -17,7 +17,7 @@ func TestTenantOptions_AlwaysSetTheFloorsSetting(t *testing.T) {
 		"none":    nil,
 	} {
 		c := config.Default()
-		c.Tenant.Settings = settings
+		c.Tenant.Settings, c.Tenant.Role = settings, "tenant" // without settings a role must tell the tenant
 		r, err := tenant.NewResolver(tenantOptions(c))
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"os/user"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 	"github.com/pgbulkhead/bulkhead/database/inventory"
 	"github.com/pgbulkhead/bulkhead/database/verify"
 	"github.com/pgbulkhead/bulkhead/internal/config"
+	"github.com/pgbulkhead/bulkhead/tenant"
 )
 
 // verifyFlags are the flags of bulkhead verify.
@@ -28,8 +30,10 @@ type verifyFlags struct {
 	appDSN, proxyDSN         string
 	orgs, subjects           [2]string
 	settings                 []string
+	paths                    []string
 	mode, output, exceptions string
 	previous, signKey        string
+	signingKey               string
 	blockedLog               string
 	scratchFrom, pgDump      string
 	operator                 string
@@ -91,10 +95,12 @@ func (f *verifyFlags) add(cmd *cobra.Command) {
 	fl.StringVar(&f.subjects[verify.A], "sub-a", "", "a user of org A, where policies ask for one")
 	fl.StringVar(&f.subjects[verify.B], "sub-b", "", "a user of org B")
 	fl.StringArrayVar(&f.settings, "setting", nil, "setting of direct sessions, NAME=TEMPLATE with ${org}, ${subject}, ${claims}; several times; default: those of --config and bulkhead.org_id")
+	fl.StringArrayVar(&f.paths, "path", nil, "way to send statements: simple, extended, pipelined, prepared, multi; several times; default: all")
 	fl.StringVar(&f.output, "output", "", "file for the report; - or nothing is standard output")
 	fl.StringVar(&f.exceptions, "exceptions", "", "YAML list of accepted findings: match, owner, reason, expires")
 	fl.StringVar(&f.previous, "previous", "", "JSON report of the run before, to which this one is chained")
 	fl.StringVar(&f.signKey, "sign-key", "", "Ed25519 private key (PEM) that signs the report")
+	fl.StringVar(&f.signingKey, "signing-key", "", "key of the signed tenant context, for direct sessions; with --config tenant.signing_key_file")
 	fl.StringVar(&f.blockedLog, "blocked-log", "", "blocked-query log of the proxy: refusals get the numbers of their records")
 	fl.StringVar(&f.scratchFrom, "scratch-from", "", "how scratch mode copies: dump or template; default: a dump if pg_dump fits the server")
 	fl.StringVar(&f.pgDump, "pg-dump", "", "pg_dump of the server's version, if it is not in PATH")
@@ -144,6 +150,9 @@ func (f *verifyFlags) options(cmd *cobra.Command) (*verify.Options, error) {
 	if f.config == "" {
 		cfg = nil
 	}
+	if cfg != nil && o.AdminDSN == "" {
+		o.AdminDSN = cfg.Verify.DSN.Reveal()
+	}
 	if err := f.check(); err != nil {
 		return nil, err
 	}
@@ -152,6 +161,9 @@ func (f *verifyFlags) options(cmd *cobra.Command) (*verify.Options, error) {
 	}
 	if o.Settings, err = f.settingTemplates(cfg); err != nil {
 		return nil, err
+	}
+	for _, p := range f.paths {
+		o.Paths = append(o.Paths, verify.Path(p))
 	}
 	if o.Exceptions, err = readExceptions(f.exceptions); err != nil {
 		return nil, err
@@ -163,7 +175,7 @@ func (f *verifyFlags) options(cmd *cobra.Command) (*verify.Options, error) {
 	}
 	o.Token = f.source()
 	if f.proxyDSN == "" && verify.Mode(f.mode) == verify.Scratch && o.AppDSN != "" {
-		p := &scratchProxy{base: cfg, appDSN: o.AppDSN, password: o.AppPassword}
+		p := &scratchProxy{base: cfg, appDSN: o.AppDSN, password: o.AppPassword, signingKey: f.signingKey}
 		o.StartProxy, o.Token = p.start, p.token
 	}
 	return o, nil
@@ -174,6 +186,11 @@ func (f *verifyFlags) check() error {
 	case verify.Snapshot, verify.Canary, verify.Scratch:
 	default:
 		return usageErrorf("--mode %q: write %s", f.mode, strings.Join(verify.Modes, ", "))
+	}
+	for _, p := range f.paths {
+		if !slices.Contains(verify.Paths, verify.Path(p)) {
+			return usageErrorf("--path %q: write simple, extended, pipelined, prepared or multi", p)
+		}
 	}
 	switch f.scratchFrom {
 	case "", "dump", "template":
@@ -203,6 +220,16 @@ func (f *verifyFlags) application(o *verify.Options, cfg *config.Config) error {
 			return usageErrorf("%w", err)
 		}
 		o.AppDSN, o.AppPassword = dsn, server.Password
+	}
+	if cfg != nil && f.signingKey == "" && cfg.Tenant.ContextMode() == config.ContextSigned {
+		f.signingKey = string(cfg.Tenant.SigningKeyFile)
+	}
+	if f.signingKey != "" {
+		key, err := tenant.LoadKey(f.signingKey)
+		if err != nil {
+			return usageErrorf("--signing-key: %w", err)
+		}
+		o.SigningKey = key
 	}
 	if cfg != nil && cfg.Tenant.Role != "" {
 		o.AppRole = cfg.Tenant.Role

@@ -26,6 +26,8 @@ type scratchProxy struct {
 	base     *config.Config // nil: defaults
 	appDSN   string
 	password func() (string, error)
+	// signingKey is the file of the key of a signed context, "" for a plain one.
+	signingKey string
 
 	dir    string
 	tokens verifyTokens
@@ -91,6 +93,9 @@ func (p *scratchProxy) config(database string, orgs [2]string) (*config.Config, 
 		c = &copied
 	} else {
 		c.Tenant.OrgType, c.Tenant.Settings = orgTypeOf(orgs[verify.A]), verify.DefaultSettings()
+		if p.signingKey != "" {
+			c.Tenant.Context, c.Tenant.SigningKeyFile = config.ContextSigned, config.Path(p.signingKey)
+		}
 	}
 	c.Listen = []string{fmt.Sprintf("127.0.0.1:%d", port)}
 	c.ClientTLS = config.ClientTLS{Mode: config.TLSDisable}

@@ -156,6 +156,22 @@ func TestRun_Guesses(t *testing.T) {
 	}
 }
 
+// TestPropose reads a proposal from a database with a setting of each kind.
+func TestPropose(t *testing.T) {
+	s := newSubject(t, pgtest.Shared(t, 15), correctSchema(t), Options{})
+	s.exec(`CREATE POLICY more ON app.files AS RESTRICTIVE USING (name <> current_setting('app.user_id', true) AND name <> current_setting('request.jwt.claims', true)
+		AND name <> current_setting('app.what', true) AND name <> current_setting('TimeZone')); CREATE TABLE app.log (line text); GRANT INSERT ON app.log TO aud_rw`)
+	p := Propose(s.facts().Model)
+	want := Proposal{
+		AppRoles: []string{"aud_app"}, RootTable: "app.orgs", OrgType: "uuid", TenantColumns: []string{"org_id"},
+		Settings:      []ProposedSetting{{"app.org_id", "${org}"}, {"app.user_id", "${subject}"}, {"request.jwt.claims", "${claims}"}},
+		OtherSettings: []string{"app.what"}, GlobalTables: []string{"ref.countries"}, Undecided: []string{"app.log"},
+	}
+	if got := fmt.Sprintf("%+v", p); got != fmt.Sprintf("%+v", want) {
+		t.Errorf("got %s, want %+v", got, want)
+	}
+}
+
 // TestFaults plants each fault into the correct schema, expects exactly its
 // findings, repairs it (by the finding's own fix, where that is SQL), and
 // expects the schema to be correct again.

@@ -132,7 +132,7 @@ func isCodeCheck(id string) bool { return strings.HasPrefix(id, "A4") }
 
 func TestCode(t *testing.T) {
 	onEach(t, func(t *testing.T, s *pgtest.Server) {
-		testPlants(t, s, codeSchema, codeSelection, isCodeCheck, codePlants)
+		testPlants(t, s, codeSchema, codeSelection, isCodeCheck, false, codePlants)
 	})
 }
 
@@ -140,6 +140,7 @@ func TestCode(t *testing.T) {
 func TestCode_Fixes(t *testing.T) {
 	s := newSubject(t, pgtest.Shared(t, 15), codeSchema, Options{Selection: codeSelection})
 	s.exec(`CREATE VIEW app.v AS SELECT * FROM app.docs; GRANT SELECT ON app.v TO aud_app;
+		CREATE VIEW internal.hidden AS SELECT * FROM app.loose; CREATE VIEW app.nested AS SELECT * FROM internal.hidden; GRANT SELECT ON app.nested TO aud_app;
 		CREATE MATERIALIZED VIEW app.m AS SELECT * FROM app.docs; GRANT SELECT ON app.m TO aud_app, PUBLIC;
 		CREATE FUNCTION app.run(q text) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET role = aud_owner AS $$ BEGIN EXECUTE q; PERFORM set_config('app.org_id', q, false); END $$;
 		CREATE FUNCTION app.leaky(text) RETURNS boolean LANGUAGE sql LEAKPROOF AS 'SELECT true';

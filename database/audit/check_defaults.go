@@ -147,17 +147,27 @@ func resetSQL(s *inventory.RoleSetting) string {
 
 var readsSetting = regexp.MustCompile(`(?i)current_setting\s*\(\s*'([^']+)'`)
 
-// contextSettings are the settings that policies read, themselves or in the
-// functions that they call, beside the configured ones.
+// contextSettings are the settings that policies read, beside the configured
+// ones.
 func (f *Facts) contextSettings() map[string]bool {
 	names := map[string]bool{"bulkhead.org_id": true, "request.jwt.claims": true}
 	for _, s := range f.Settings {
 		names[strings.ToLower(s)] = true
 	}
+	for _, s := range f.settingsRead() {
+		names[s] = true
+	}
+	return names
+}
+
+// settingsRead are the settings that policies read, themselves or in the
+// functions that they call, sorted and in lower case.
+func (f *Facts) settingsRead() []string {
+	var names []string
 	note := func(text string) {
 		for _, m := range readsSetting.FindAllStringSubmatch(text, -1) {
 			if strings.Contains(m[1], ".") { // the server's own have no prefix
-				names[strings.ToLower(m[1])] = true
+				names = append(names, strings.ToLower(m[1]))
 			}
 		}
 	}
@@ -170,7 +180,8 @@ func (f *Facts) contextSettings() map[string]bool {
 			}
 		}
 	}
-	return names
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // carries reports whether a setting carries the tenant: it is known, or its

@@ -41,6 +41,13 @@ func grantChecks() []Check {
 			Fix:   "REVOKE MAINTAIN.",
 			Run:   func(f *Facts) []Finding { return f.granted("MAINTAIN", "lets it lock out everybody else") },
 		},
+	}
+}
+
+// accessChecks ask who may make objects, and for grants that are easily
+// overlooked.
+func accessChecks() []Check {
+	return []Check{
 		{
 			ID: "A311", Name: "create_on_schema", Severity: High, CWE: "CWE-426", Controls: controlsPrivilege,
 			Title: "the application may create objects in a schema",

@@ -139,9 +139,14 @@ func policyTrustsEditable(f *Facts) []Finding {
 	var found []Finding
 	v := f.review()
 	for _, p := range v.policies {
-		if v.faults[p.Policy].editable {
-			found = append(found, f.forPolicy(p, "trusts user_metadata, which users can write themselves"))
+		if !v.faults[p.Policy].editable {
+			continue
 		}
+		finding := f.forPolicy(p, "trusts user_metadata, which users can write themselves")
+		if v.faults[p.Policy].floored {
+			finding.Severity = Medium // within the tenant
+		}
+		found = append(found, finding)
 	}
 	return found
 }
@@ -161,12 +166,11 @@ func eachFault(is func(*policyFault) bool, says string) func(*Facts) []Finding {
 	}
 }
 
-// forPolicy begins a finding about a policy, with the statement that puts the
-// tenant's condition into it.
+// forPolicy begins a finding about a policy, with the statement that mends it.
 func (f *Facts) forPolicy(p reviewedPolicy, says string) Finding {
 	finding := f.about(p.Relation, p.Object(), fmt.Sprintf("Policy %s for %s on %s %s.", p.Name, p.CommandName(), p.Relation.Object(), says)).
 		withEvidence(expressionText(p.Policy)...)
-	if sql := f.alterPolicy(p, f.tenantCondition(p.tenancy)); sql != "" {
+	if sql := f.mendPolicy(p); sql != "" {
 		return finding.withSQL(sql)
 	}
 	return finding
@@ -184,19 +188,50 @@ func expressionText(p *inventory.Policy) []string {
 	return lines
 }
 
-// alterPolicy is the statement that gives a policy a condition, wherever it has
-// one now.
-func (f *Facts) alterPolicy(p reviewedPolicy, condition string) string {
-	if condition == "" {
+// mendPolicy is the statement that gives a policy the tenant's condition where
+// it lacks it. What it asks beside stays, unless that is what is wrong.
+func (f *Facts) mendPolicy(p reviewedPolicy) string {
+	tenant, fault := f.tenantCondition(p.tenancy), f.review().faults[p.Policy]
+	if tenant == "" {
 		return ""
+	}
+	using, check := p.Using, p.Check
+	if fault.editable || fault.login {
+		using, check = replaceIf(using != "", tenant), replaceIf(check != "", tenant)
+	} else {
+		using = mended(using, tenant, fault.using)
+		switch {
+		case fault.check != condition.Sound:
+			check = mended(checkOf(p.Policy), tenant, fault.check)
+		case p.Check == p.Using: // one fault, said once
+			check = using
+		}
 	}
 	var b strings.Builder
 	b.WriteString("ALTER POLICY " + inventory.Quote(p.Name) + " ON " + p.Relation.SQL())
-	if p.Using != "" {
-		b.WriteString(" USING (" + condition + ")")
+	if using != p.Using {
+		b.WriteString(" USING (" + using + ")")
 	}
-	if p.Check != "" {
-		b.WriteString(" WITH CHECK (" + condition + ")")
+	if check != p.Check {
+		b.WriteString(" WITH CHECK (" + check + ")")
 	}
 	return b.String() + ";"
+}
+
+func replaceIf(present bool, text string) string {
+	if present {
+		return text
+	}
+	return ""
+}
+
+// mended is a condition with the tenant's.
+func mended(text, tenant string, verdict condition.Verdict) string {
+	switch verdict {
+	case condition.Sound:
+		return text
+	case condition.WithoutTenant, condition.Branch, condition.Unreadable:
+		return tenant + " AND (" + text + ")"
+	}
+	return tenant
 }

@@ -21,7 +21,7 @@ type plant struct {
 
 // testPlants goes from no finding to the fault, its findings and back. Only
 // the checks that are asked for count, and no info.
-func testPlants(t *testing.T, server *pgtest.Server, schema string, sel inventory.Selection, mine func(id string) bool, plants []plant) {
+func testPlants(t *testing.T, server *pgtest.Server, schema string, sel inventory.Selection, mine func(id string) bool, fixes bool, plants []plant) {
 	t.Helper()
 	s := newSubject(t, server, schema, Options{Selection: sel})
 	audit := func() []string {
@@ -49,6 +49,9 @@ func testPlants(t *testing.T, server *pgtest.Server, schema string, sel inventor
 		if got := audit(); !slices.Equal(got, p.want) {
 			t.Errorf("%d %s:\n got %q\nwant %q", i, p.fault, got, p.want)
 		}
+		if fixes && p.repair == "" {
+			s.fix(p.fault, mine)
+		}
 		repair := p.repair
 		if repair == "" {
 			repair = "DROP POLICY planted ON docs"
@@ -57,6 +60,26 @@ func testPlants(t *testing.T, server *pgtest.Server, schema string, sel inventor
 	}
 	if got := audit(); len(got) > 0 {
 		t.Errorf("all repaired: got %q", got)
+	}
+}
+
+// fix runs the fixes that are SQL, and expects them to end what they are for.
+func (s *subject) fix(fault string, mine func(id string) bool) {
+	s.t.Helper()
+	fixed := make(map[string]string)
+	for _, f := range s.audit() {
+		if mine(f.Check) && f.FixIsSQL && f.Severity > Info {
+			s.exec(f.Fix)
+			fixed[f.Check+" "+f.Object] = f.Fix
+		}
+	}
+	if len(fixed) == 0 {
+		return
+	}
+	for _, line := range s.lines(s.audit()) {
+		if fix, ok := fixed[line]; ok {
+			s.t.Errorf("%s\nfixed by %s: still %s", fault, fix, line)
+		}
 	}
 }
 
@@ -139,7 +162,7 @@ var settingsPlants = []plant{
 	{fault: "CREATE POLICY planted ON docs USING (org_id = nullif(current_setting('app.org_id'), '')::uuid)", want: onDocs("209")},
 	{fault: "CREATE POLICY planted ON docs USING (org_id = current_setting('app.org_id')::uuid)", want: onDocs("209")},
 	{fault: "CREATE POLICY planted ON docs USING (org_id = current_setting('app.org_id', true)::uuid)", want: onDocs("210")},
-	{fault: "CREATE POLICY planted ON docs USING (org_id = (SELECT current_setting('app.org_id', true))::uuid)", want: nil},
+	{fault: "CREATE POLICY planted ON docs USING (org_id = (SELECT current_setting('app.org_id', true))::uuid)", want: onDocs("210")},
 	{fault: "CREATE POLICY planted ON docs USING (org_id = app.org())", want: onDocs("702")},
 	{fault: "CREATE POLICY planted ON docs USING (org_id::text = nullif(current_setting('app.org_id', true), ''))", want: onDocs("703")},
 	{fault: "CREATE POLICY planted ON docs USING (org_id IN (SELECT g.org_id FROM grants g WHERE g.login = nullif(current_setting('app.user', true), ''))); GRANT SELECT, INSERT ON grants TO aud_app", want: onDocs("214"), repair: "DROP POLICY planted ON docs; REVOKE ALL ON grants FROM aud_app"},
@@ -169,7 +192,7 @@ var settingsPlants = []plant{
 
 func TestPolicies_Settings(t *testing.T) {
 	onEach(t, func(t *testing.T, s *pgtest.Server) {
-		testPlants(t, s, settingsSchema, settingsSelection, isPolicyCheck, settingsPlants)
+		testPlants(t, s, settingsSchema, settingsSelection, isPolicyCheck, s.Bin.Version == 15, settingsPlants)
 	})
 }
 
@@ -231,7 +254,7 @@ var memberPlants = []plant{
 func TestPolicies_Members(t *testing.T) {
 	onEach(t, func(t *testing.T, s *pgtest.Server) {
 		sel := inventory.Selection{AppRoles: []string{"aud_authenticator"}}
-		testPlants(t, s, memberSchema, sel, isPolicyCheck, memberPlants)
+		testPlants(t, s, memberSchema, sel, isPolicyCheck, s.Bin.Version == 15, memberPlants)
 	})
 }
 
@@ -260,5 +283,23 @@ func TestPolicies_SettableContext(t *testing.T) {
 	s.exec("ALTER POLICY own ON slugs USING (false) WITH CHECK (false)")
 	if got, want := settable(), []string{"A208 app.org()"}; !slices.Equal(got, want) {
 		t.Errorf("without a setting in the policy: got %q, want %q", got, want)
+	}
+}
+
+// A claim that users can change is critical where it stands for the tenant, and
+// a matter within the tenant under a floor.
+func TestPolicies_EditableClaim(t *testing.T) {
+	s := newSubject(t, pgtest.Shared(t, 15), settingsSchema, Options{Selection: settingsSelection})
+	for table, want := range map[string]Severity{"docs": Critical, "floored": Medium} {
+		s.exec("CREATE POLICY claims ON " + table + " USING (org_id = ((current_setting('request.jwt.claims', true)::jsonb -> 'user_metadata') ->> 'org_id')::uuid)")
+		for _, f := range s.audit() {
+			if f.Check == "A216" && (f.Object != "public."+table+":claims" || f.Severity != want) {
+				t.Errorf("got %s of %s, want %s on %s", f.Severity, f.Object, want, table)
+			}
+		}
+		if !slices.Contains(s.lines(s.audit()), "A216 public."+table+":claims") {
+			t.Errorf("%s: not found", table)
+		}
+		s.exec("DROP POLICY claims ON " + table)
 	}
 }

@@ -131,7 +131,7 @@ func TestPolicies_Types(t *testing.T) {
 	server := pgtest.Shared(t, 0)
 	for _, y := range tenantTypes {
 		t.Run(y.name, func(t *testing.T) {
-			testPlants(t, server, y.schema(), inventory.Selection{AppRoles: []string{"aud_app"}, RootTable: "roots"}, isPolicyCheck, y.plants())
+			testPlants(t, server, y.schema(), inventory.Selection{AppRoles: []string{"aud_app"}, RootTable: "roots"}, isPolicyCheck, true, y.plants())
 		})
 	}
 }

@@ -17,13 +17,7 @@ func roleChecks() []Check {
 			Why:   "Row security does not bind superusers, and there is nothing that they cannot read or change.",
 			Fix:   "Give the application a role of its own, without attributes.",
 			Run: func(f *Facts) []Finding {
-				return f.eachApp(func(app *inventory.Role) []Finding {
-					if !app.Superuser {
-						return nil
-					}
-					return []Finding{Finding{Object: app.Object(), Detail: "Role " + app.Name + " has SUPERUSER."}.
-						withSQL("ALTER ROLE " + inventory.Quote(app.Name) + " NOSUPERUSER;")}
-				})
+				return f.attribute("SUPERUSER", func(app *inventory.Role) bool { return app.Superuser })
 			},
 		},
 		{
@@ -32,13 +26,7 @@ func roleChecks() []Check {
 			Why:   "No policy is applied to a role with BYPASSRLS.",
 			Fix:   "ALTER ROLE ... NOBYPASSRLS.",
 			Run: func(f *Facts) []Finding {
-				return f.eachApp(func(app *inventory.Role) []Finding {
-					if !app.BypassRLS || app.Superuser {
-						return nil
-					}
-					return []Finding{Finding{Object: app.Object(), Detail: "Role " + app.Name + " has BYPASSRLS."}.
-						withSQL("ALTER ROLE " + inventory.Quote(app.Name) + " NOBYPASSRLS;")}
-				})
+				return f.attribute("BYPASSRLS", func(app *inventory.Role) bool { return app.BypassRLS && !app.Superuser })
 			},
 		},
 		{
@@ -69,13 +57,26 @@ func roleChecks() []Check {
 			Why: "ALTER ROLE on oneself sets search_path, statement_timeout, role and PASSWORD for every later session: one tenant can lock out or " +
 				"mislead all others that share the role. PostgreSQL offers no way to forbid it.",
 			Fix: "Let the role connect only through Bulkhead (pg_hba.conf), which refuses ALTER ROLE.",
-			Run: func(f *Facts) []Finding {
-				return f.eachApp(func(app *inventory.Role) []Finding {
-					return []Finding{{Object: app.Object(), Detail: "Role " + app.Name + " may ALTER ROLE itself, with effect for every tenant."}}
-				})
-			},
+			Run: selfAlterRole,
 		},
 	}
+}
+
+// attribute finds application roles that have an attribute themselves.
+func (f *Facts) attribute(name string, has func(*inventory.Role) bool) []Finding {
+	return f.eachApp(func(app *inventory.Role) []Finding {
+		if !has(app) {
+			return nil
+		}
+		return []Finding{Finding{Object: app.Object(), Detail: "Role " + app.Name + " has " + name + "."}.
+			withSQL("ALTER ROLE " + inventory.Quote(app.Name) + " NO" + name + ";")}
+	})
+}
+
+func selfAlterRole(f *Facts) []Finding {
+	return f.eachApp(func(app *inventory.Role) []Finding {
+		return []Finding{{Object: app.Object(), Detail: "Role " + app.Name + " may ALTER ROLE itself, with effect for every tenant."}}
+	})
 }
 
 // eachApp asks about each application role.

@@ -41,6 +41,12 @@ func serverChecks() []Check {
 			Fix: "ALTER ROLE ... SET track_activities = off, or REVOKE EXECUTE ON FUNCTION pg_catalog.pg_stat_get_activity(integer) FROM PUBLIC.",
 			Run: activityVisible,
 		},
+	}
+}
+
+// installationChecks ask what the server itself brings along.
+func installationChecks() []Check {
+	return []Check{
 		{
 			ID: "A808", Name: "server_has_rls_cve", Severity: High, CWE: "CWE-1395", Controls: controlsChange,
 			Title: "the server's version has a known fault in row security",

@@ -68,6 +68,11 @@ func names(list []*inventory.Relation) string {
 	return strings.Join(objects, ", ")
 }
 
+// others are the relations of a list but one: a view's rule depends on the view.
+func others(list []*inventory.Relation, but *inventory.Relation) []*inventory.Relation {
+	return slices.DeleteFunc(slices.Clone(list), func(r *inventory.Relation) bool { return r == but })
+}
+
 func viewRunsAsOwner(f *Facts) []Finding {
 	var found []Finding
 	for _, v := range f.reachedOf(inventory.View) {
@@ -104,7 +109,7 @@ func matviewExposed(f *Facts) []Finding {
 			continue
 		}
 		finding := Finding{Object: v.Object(), Detail: fmt.Sprintf("Materialized view %s is made of %s, and the application can read it (%s).",
-			v.Object(), names(v.Uses.Relations), way)}.withEvidence(way.String())
+			v.Object(), names(others(v.Uses.Relations, v)), way)}.withEvidence(way.String())
 		if !way.Owner {
 			finding = finding.withSQL(revokeSQL("ALL", v.SQL(), f.granteesOf(v)))
 		}

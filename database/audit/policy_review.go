@@ -32,6 +32,9 @@ type policyFault struct {
 	using, check condition.Verdict
 	// editable and login are as in condition.Judgement.
 	editable, login bool
+	// floored says that restrictive policies alone keep tenants apart, in all
+	// that the policy lets the application do.
+	floored bool
 }
 
 // bad reports whether the policy has a fault that lets tenants reach rows of
@@ -147,12 +150,13 @@ func (t *tableReview) permissive(p *inventory.Policy) {
 	}
 	using := t.judgeOne(p.Using, false)
 	check := t.judgeOne(checkOf(p), true)
-	fault := &policyFault{editable: using.Editable || check.Editable}
+	fault := &policyFault{editable: using.Editable || check.Editable, floored: true}
 	for _, s := range t.sessions {
 		for _, c := range policyCommands {
 			if !s.bound(p) || !c.covers(p) || !s.can(t.table, c.privilege) {
 				continue
 			}
+			fault.floored = fault.floored && fault.editable && t.floor(s, c)
 			if c.reads {
 				t.holds(s, c, p.Using, using, false, &fault.using)
 			}
@@ -186,23 +190,41 @@ func (t *tableReview) holds(s session, c policyCommand, text string, alone condi
 	if text == "" || alone.Verdict == condition.Sound {
 		return
 	}
-	texts := []string{text}
-	var floor []*inventory.Policy
+	floor, texts := t.restrictions(s, c, write)
+	if len(floor) > 0 && t.judge.Judge(t.table, write, append(texts, text)...).Verdict == condition.Sound {
+		return
+	}
+	if !t.blame(floor, write) {
+		*verdict = alone.Verdict
+	}
+}
+
+// restrictions are the restrictive policies for a command, and their
+// conditions.
+func (t *tableReview) restrictions(s session, c policyCommand, write bool) (floor []*inventory.Policy, texts []string) {
 	for _, p := range t.policies {
 		restriction := p.Using
 		if write {
 			restriction = checkOf(p)
 		}
 		if !p.Permissive && c.covers(p) && s.bound(p) && restriction != "" {
-			texts, floor = append(texts, restriction), append(floor, p)
+			floor, texts = append(floor, p), append(texts, restriction)
 		}
 	}
-	if len(floor) > 0 && t.judge.Judge(t.table, write, texts...).Verdict == condition.Sound {
-		return
+	return floor, texts
+}
+
+// floor reports whether restrictive policies alone keep tenants apart.
+func (t *tableReview) floor(s session, c policyCommand) bool {
+	for _, write := range []bool{false, true} {
+		if write && !c.writes || !write && !c.reads {
+			continue
+		}
+		if _, texts := t.restrictions(s, c, write); len(texts) == 0 || t.judge.Judge(t.table, write, texts...).Verdict != condition.Sound {
+			return false
+		}
 	}
-	if !t.blame(floor, write) {
-		*verdict = alone.Verdict
-	}
+	return true
 }
 
 // blame looks for a restrictive policy that speaks of the tenant but does not

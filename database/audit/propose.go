@@ -17,6 +17,10 @@ type Proposal struct {
 	RootTable     string
 	OrgType       string // uuid, integer or text
 	TenantColumns []string
+	// Settings are what policies read, with the template that seems to be
+	// meant; OtherSettings those whose meaning their name does not tell.
+	Settings      []ProposedSetting
+	OtherSettings []string
 	// GlobalTables hold no way to a tenant and cannot be written by the
 	// application: they may be declared global.
 	GlobalTables []string
@@ -24,6 +28,9 @@ type Proposal struct {
 	// them.
 	Undecided []string
 }
+
+// ProposedSetting is an entry of tenant.settings.
+type ProposedSetting struct{ Name, Template string }
 
 // Propose reads a proposal from a model.
 func Propose(m *inventory.Model) Proposal {
@@ -46,6 +53,16 @@ func Propose(m *inventory.Model) Proposal {
 	if len(p.TenantColumns) == 0 {
 		p.TenantColumns = m.TenantColumns
 	}
+	for _, name := range f.settingsRead() {
+		if strings.HasPrefix(name, inventory.OwnSchema+".") {
+			continue // the proxy sets it anyway
+		}
+		if template := f.template(name); template != "" {
+			p.Settings = append(p.Settings, ProposedSetting{name, template})
+		} else {
+			p.OtherSettings = append(p.OtherSettings, name)
+		}
+	}
 	for _, t := range f.reached() {
 		if t.Class != inventory.Unknown || t.Relation.Kind == inventory.ForeignTable {
 			continue
@@ -58,6 +75,23 @@ func Propose(m *inventory.Model) Proposal {
 		}
 	}
 	return p
+}
+
+// template guesses from a setting's name what a session must put into it; ""
+// if it does not tell.
+func (f *Facts) template(name string) string {
+	last := name[strings.LastIndexByte(name, '.')+1:]
+	switch {
+	case name == "request.jwt.claims":
+		return "${claims}"
+	case f.carries(nil, name):
+		return "${org}"
+	case slices.Contains([]string{"sub", "subject", "user", "user_id", "current_user_id"}, last):
+		return "${subject}"
+	case last == "role":
+		return "${role}"
+	}
+	return ""
 }
 
 // hasName compares names as tenant.columns does.
@@ -81,7 +115,17 @@ func orgType(typ string) string {
 func (p *Proposal) YAML(database string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# Proposed by `bulkhead audit --propose` for database %s. Check every line.\n", strings.ReplaceAll(database, "\n", " "))
+	b.WriteString("# For `bulkhead serve`, add server.dsn and auth.issuers.\n")
 	fmt.Fprintf(&b, "tenant:\n  org_type: %s\n  columns: %s\n", p.OrgType, yamlList(p.TenantColumns))
+	if len(p.Settings) > 0 {
+		b.WriteString("  settings: # what policies read\n")
+	}
+	for _, s := range p.Settings {
+		fmt.Fprintf(&b, "    %s: '%s'\n", yamlString(s.Name), s.Template)
+	}
+	for _, name := range p.OtherSettings {
+		fmt.Fprintf(&b, "  # undecided: policies read %s as well\n", strings.ReplaceAll(name, "\n", " "))
+	}
 	fmt.Fprintf(&b, "audit:\n  app_roles: %s\n  root_table: %s\n  global_tables: %s\n", yamlList(p.AppRoles), yamlString(p.RootTable), yamlList(p.GlobalTables))
 	if len(p.GlobalTables) > 0 {
 		b.WriteString("  # global_tables are those without a way to a tenant that the application cannot write\n")

@@ -53,6 +53,9 @@ func Run(ctx context.Context, conn *pgx.Conn, o Options) (*Report, error) {
 		return nil, fmt.Errorf("begin the audit: %w", err)
 	}
 	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }() // nothing was written: a failure means a dead connection
+	if _, err := tx.Exec(ctx, inventory.LockTimeout); err != nil {
+		return nil, fmt.Errorf("begin the audit: %w", err)
+	}
 	snapshot, err := inventory.Read(ctx, tx)
 	if err != nil {
 		return nil, err

@@ -3,6 +3,10 @@ package condition
 const (
 	ctx  = "nullif(current_setting('app.org_id', true), '')::uuid"
 	user = "auth.uid()"
+
+	// eitherParent follows two references, each of which may be NULL.
+	eitherParent = "(project_id IS NULL OR EXISTS (SELECT 1 FROM projects p WHERE p.id = docs.project_id AND p.org_id = app.org())) AND " +
+		"(org_id IS NULL OR org_id = app.org())"
 )
 
 // orgCases are conditions in a database whose policies read the org.
@@ -54,6 +58,15 @@ var orgCases = []expect{
 	{"docs", "owner_id = (SELECT (private.membership()).user_id)", WithoutTenant},
 	{"docs", "org_id = app.parsed(current_setting('app.context', true))", Sound},
 	{"docs", "org_id IN (SELECT docs.org_id)", AlwaysTrue},
+
+	// Whichever of two parents there is decides; one there must be.
+	{"docs", eitherParent + " AND (NOT (project_id IS NULL) OR org_id IS NOT NULL)", Sound},
+	{"docs", "(project_id IS NOT NULL OR org_id IS NOT NULL) AND " + eitherParent, Sound},
+	{"docs", eitherParent, NullTolerant},
+	{"docs", eitherParent + " AND project_id IS NOT NULL", Sound},
+	{"docs", eitherParent + " AND (project_id IS NOT NULL OR status IS NOT NULL)", NullTolerant},
+	{"docs", eitherParent + " AND (project_id IS NULL OR org_id IS NULL)", NullTolerant},
+	{"docs", "project_id IS NULL OR project_id IS NOT NULL", WithoutTenant},
 	{"docs", "org_id = (SELECT docs.org_id)", AlwaysTrue},
 	{"docs", "current_setting('app.org_id', true) IN (org_id::text, status)", Branch},
 	{"docs", "(SELECT count(*) FROM members m WHERE m.org_id = docs.org_id AND m.user_id = auth.uid()) >= 0", WithoutTenant},

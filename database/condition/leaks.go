@@ -114,6 +114,9 @@ func (j *Judge) bases(r *inventory.Relation, role string, above []*inventory.Rel
 		if used == r { // the rule of a view depends on it
 			continue
 		}
+		if role == "" && j.model.Can(used, "SELECT") == nil {
+			continue // the reader is refused
+		}
 		as := role
 		if used.Kind == inventory.View && !used.SecurityInvoker() {
 			as = used.Owner

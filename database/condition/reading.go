@@ -114,6 +114,10 @@ func (w *reader) castSetting(e ast.Expr, cast string) {
 		for _, a := range e.Args {
 			w.castSetting(bareText(a), cast)
 		}
+	case *ast.Sublink:
+		if e.Kind == ast.SublinkScalar && e.Query.OnlyTargets() && len(e.Query.Targets) == 1 {
+			w.castSetting(bareText(e.Query.Targets[0].Value), cast)
+		}
 	}
 }
 

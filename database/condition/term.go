@@ -97,8 +97,21 @@ type clause struct {
 	instances  []*instance
 	equal      [][2]term
 	bound      []*instance // by a function that is taken on trust
-	conditions int         // how many conjuncts there are, understood or not
+	nulls      []nullTest
+	conditions int // how many conjuncts there are, understood or not
 	marks      mark
+}
+
+// nullTest says that a column of the policy's row is NULL, or is not.
+type nullTest struct {
+	column string
+	null   bool
+}
+
+// contradicts reports whether a column would have to be NULL and not NULL: no
+// row is such an alternative.
+func (c clause) contradicts(d clause) bool {
+	return slices.ContainsFunc(c.nulls, func(n nullTest) bool { return slices.Contains(d.nulls, nullTest{n.column, !n.null}) })
 }
 
 // with returns the conjunction of two clauses.
@@ -107,6 +120,7 @@ func (c clause) with(d clause) clause {
 		instances:  append(slices.Clip(c.instances), d.instances...),
 		equal:      append(slices.Clip(c.equal), d.equal...),
 		bound:      append(slices.Clip(c.bound), d.bound...),
+		nulls:      append(slices.Clip(c.nulls), d.nulls...),
 		conditions: c.conditions + d.conditions,
 		marks:      c.marks | d.marks,
 	}
@@ -138,7 +152,9 @@ func both(a, b []clause) []clause {
 	var list []clause
 	for _, c := range a {
 		for _, d := range b {
-			list = append(list, c.with(d))
+			if !c.contradicts(d) {
+				list = append(list, c.with(d))
+			}
 		}
 	}
 	return list

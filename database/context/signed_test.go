@@ -183,6 +183,7 @@ func TestSigned_SettingsOfTheClient(t *testing.T) {
 			"standard_conforming_strings = off", "bytea_output = escape", "transform_null_equals = on", "search_path = pg_temp, public",
 			"row_security = off", "client_encoding = LATIN1", "default_transaction_read_only = on", "extra_float_digits = -15",
 			"datestyle = 'German'", "timezone = 'Pacific/Kiritimati'", "plan_cache_mode = force_generic_plan", "quote_all_identifiers = on",
+			"plpgsql.extra_errors = 'all'", "default_transaction_isolation = 'serializable'", "jit_above_cost = 0", "backslash_quote = on",
 		} {
 			if _, err := c.Exec(t.Context(), "set "+set); err != nil {
 				t.Fatalf("%s: %v", set, err)

@@ -117,6 +117,9 @@ func Apply(ctx context.Context, conn *pgx.Conn, plan *Plan, o ApplyOptions) (*Mi
 	if err != nil {
 		return nil, err
 	}
+	if err := r.home(ctx, plan); err != nil {
+		return nil, err
+	}
 	m := &Migration{State: Started, Version: o.Version, Context: plan.Context, AppRoles: plan.AppRoles}
 	list := batches(plan.Steps, o.PerTable)
 	for i, b := range list {
@@ -133,6 +136,21 @@ func Apply(ctx context.Context, conn *pgx.Conn, plan *Plan, o ApplyOptions) (*Mi
 	}
 	r.o.Progress(Progress{Done: r.done, All: r.all})
 	return m, nil
+}
+
+// home fails if there is no schema for the record, and the plan makes none.
+func (r *runner) home(ctx context.Context, plan *Plan) error {
+	if plan.Steps[0].Phase == Main {
+		return nil
+	}
+	var exists bool
+	if err := r.conn.QueryRow(ctx, "select pg_catalog.to_regnamespace('bulkhead') is not null").Scan(&exists); err != nil {
+		return fmt.Errorf("look for the schema bulkhead: %w", err)
+	}
+	if !exists {
+		return fmt.Errorf("phase %s needs phase main, whose schema holds the record of what was done: apply that first, or both", plan.Steps[0].Phase)
+	}
+	return nil
 }
 
 // applyBatch runs one batch. The migration changes only if it succeeds.

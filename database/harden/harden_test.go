@@ -91,6 +91,11 @@ func wholeWay(t *testing.T, d *schematest.Database) {
 	before, rolesBefore := state(t, d)
 	dumpBefore := dump(t, d)
 	plan := build(t, d)
+	for _, s := range plan.Steps {
+		if s.SQL == "" || s.Inverse == "" || s.Reason == "" || s.Lock == "" || s.Object == "" || s.Phase == "" {
+			t.Errorf("a step that does not say all: %+v", s)
+		}
+	}
 	m := apply(t, d, plan, quick)
 	for _, problem := range d.Isolation(t) {
 		t.Errorf("after apply: %s", problem)

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	dbcontext "github.com/pgbulkhead/bulkhead/database/context"
+	"github.com/pgbulkhead/bulkhead/database/inventory"
 	"github.com/pgbulkhead/bulkhead/internal/pgtest"
 	"github.com/pgbulkhead/bulkhead/internal/schematest"
 )
@@ -58,6 +59,26 @@ func TestHarden_Grants(t *testing.T) {
 		}
 		rollback(t, d, false)
 	})
+}
+
+// What the operator keeps stays callable, with a search_path that is pinned.
+func TestHarden_KeepFunction(t *testing.T) {
+	d := schematest.Get(t, "grants").Install(t, newest(t))
+	for _, name := range []string{"public.all_orders", "public.all_orders()"} {
+		plan, err := Build(t.Context(), d.Admin, Options{Selection: selection(d.Schema), KeepFunctions: []string{name}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range plan.Steps {
+			if s.Object == "public.all_orders()" && !strings.HasPrefix(s.SQL, "alter FUNCTION public.all_orders() set search_path = ") {
+				t.Errorf("keep %s: %s", name, s.SQL)
+			}
+		}
+	}
+	var selection *inventory.SelectionError
+	if _, err := Build(t.Context(), d.Admin, Options{KeepFunctions: []string{"all_orders"}}); !errors.As(err, &selection) {
+		t.Errorf("a function that is not there: got %v", err)
+	}
 }
 
 // In the modes with signatures a tenant that is only said counts for nothing,

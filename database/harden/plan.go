@@ -116,10 +116,17 @@ func newPlanner(ctx context.Context, tx pgx.Tx, o *Options) (*planner, error) {
 		return nil, err
 	}
 	if len(m.AppRoles) == 0 {
-		return nil, errors.New("no role of the application was found: name it with --app-role")
+		return nil, &inventory.SelectionError{Problems: []string{"no role of the application was found: name it with --app-role"}}
 	}
 	if !slices.ContainsFunc(m.Tenancies(), (*inventory.Tenancy).Tenant) {
-		return nil, errors.New("no table of tenants was found: name it with --root-table, or the columns that carry the tenant with --tenant-column")
+		return nil, &inventory.SelectionError{Problems: []string{
+			"no table of tenants was found: name it with --root-table, or the columns that carry the tenant with --tenant-column",
+		}}
+	}
+	for _, name := range o.KeepFunctions {
+		if !slices.ContainsFunc(s.Functions, func(f *inventory.Function) bool { return named(f, name) }) {
+			return nil, &inventory.SelectionError{Problems: []string{fmt.Sprintf("there is no function %s to keep: write schema.name", name)}}
+		}
 	}
 	for _, r := range m.AppRoles {
 		p.plan.AppRoles = append(p.plan.AppRoles, r.Name)

@@ -26,10 +26,7 @@ func (p *planner) tenantContext() error {
 	p.plan.Context = string(mode)
 	o := dbcontext.Options{
 		Mode: mode, KeyType: p.keyType, MissingError: ok && have.MissingError, Version: p.s.Server.VersionNum,
-		Superuser: p.s.Login.Superuser, OwnerExists: p.s.Role(dbcontext.Owner) != nil,
-	}
-	for _, r := range p.runAs {
-		o.Roles = append(o.Roles, r.Name)
+		Superuser: p.s.Login.Superuser, OwnerExists: p.s.Role(dbcontext.Owner) != nil, Roles: p.askers(),
 	}
 	if !o.Superuser && !slices.Contains(o.Roles, p.s.Login.Current) {
 		// To write policies that name the function, one must be able to.
@@ -46,6 +43,30 @@ func (p *planner) tenantContext() error {
 		p.add(Step{SQL: s.SQL, Inverse: s.Inverse, Reason: s.Reason, Lock: s.Lock, Object: s.Object})
 	}
 	return nil
+}
+
+// askers are the roles as which sessions ask for the tenant: those of the
+// application, and the owners of functions that run for it.
+func (p *planner) askers() []string {
+	var names []string
+	for _, r := range p.runAs {
+		names = append(names, r.Name)
+	}
+	for _, f := range p.s.Functions {
+		if p.asksAsOwner(f) && !slices.Contains(names, f.Owner) {
+			names = append(names, f.Owner)
+		}
+	}
+	return names
+}
+
+// asksAsOwner reports whether a function that stays in use reads tables with the
+// rights of an owner whom the floor binds: then that one must be able to ask for
+// the tenant.
+func (p *planner) asksAsOwner(f *inventory.Function) bool {
+	owner := p.s.Role(f.Owner)
+	return f.SecurityDefiner && !own(f.Schema) && f.Extension == "" && owner != nil && !owner.Superuser && !owner.BypassRLS &&
+		(p.kept(f) || f.Trigger && len(f.UsedByTriggers) > 0)
 }
 
 // tenantKeyType is the type of the root table's key, or, without a root table,

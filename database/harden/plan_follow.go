@@ -75,8 +75,8 @@ func (p *planner) followRights(other *inventory.Tenancy, signature string) {
 	p.grant(schemaSecurable(home), readerRole, []string{"USAGE"}, "to ask for the tenant")
 	p.grant(securable{object: "bulkhead.org_id()", sql: "function bulkhead.org_id()", key: functionKeyOf("bulkhead.org_id()")}, readerRole, []string{"EXECUTE"}, "to ask for the tenant")
 	f := securable{object: signature, sql: "function " + signature, key: functionKeyOf(signature)}
-	for _, role := range p.runAs {
-		p.grant(f, role.Name, []string{"EXECUTE"}, "policies call it with the rights of whoever asks")
+	for _, role := range p.askers() {
+		p.grant(f, role, []string{"EXECUTE"}, "policies call it with the rights of whoever asks")
 	}
 }
 

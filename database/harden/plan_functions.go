@@ -36,8 +36,7 @@ func (p *planner) callable(f *inventory.Function) bool {
 // policies or defaults call it with the application's rights, or because the
 // operator says so.
 func (p *planner) kept(f *inventory.Function) bool {
-	name := inventory.Quote(f.Schema) + "." + inventory.Quote(f.Name)
-	if slices.Contains(p.o.KeepFunctions, name) || slices.Contains(p.o.KeepFunctions, f.Object()) {
+	if slices.ContainsFunc(p.o.KeepFunctions, func(name string) bool { return named(f, name) }) {
 		return true
 	}
 	if len(f.UsedByPolicies) > 0 {
@@ -46,6 +45,12 @@ func (p *planner) kept(f *inventory.Function) bool {
 	return slices.ContainsFunc(p.s.Relations, func(r *inventory.Relation) bool {
 		return slices.ContainsFunc(r.Columns, func(c *inventory.Column) bool { return slices.Contains(c.DefaultUses.Functions, f) })
 	})
+}
+
+// named reports whether a function is the one that an operator wrote:
+// schema.name, with or without arguments.
+func named(f *inventory.Function, name string) bool {
+	return name == inventory.Quote(f.Schema)+"."+inventory.Quote(f.Name) || name == f.Object()
 }
 
 // pinPath gives a function a search_path that nobody else can lead astray:

@@ -192,6 +192,7 @@ func quoteSetting(name string) string {
 // they reach, sorted.
 func (p *planner) otherRoles() map[string]int {
 	count := make(map[string]int)
+	askers := p.askers()
 	for _, t := range p.m.Tenancies() {
 		if !t.Tenant() {
 			continue
@@ -202,7 +203,7 @@ func (p *planner) otherRoles() map[string]int {
 		}
 		for name := range maps.Keys(here) {
 			role := p.s.Role(name)
-			if role != nil && !role.Superuser && !role.BypassRLS && !p.appRoles[name] && !slices.Contains(ourRoles, name) {
+			if role != nil && !role.Superuser && !role.BypassRLS && !p.appRoles[name] && !slices.Contains(ourRoles, name) && !slices.Contains(askers, name) {
 				count[name]++
 			}
 		}

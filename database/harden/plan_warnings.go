@@ -17,6 +17,7 @@ func (p *planner) warnings() {
 		p.warnIndexes()
 		p.warnRoles()
 		p.warnOwners()
+		p.warnRefresh()
 	}
 	p.warnUnknown()
 	if len(p.m.Guessed) > 0 {
@@ -87,6 +88,17 @@ func (p *planner) warnOwners() {
 		if n > 0 {
 			p.warn(role.Object(), "role owns nothing any more", fmt.Sprintf("it owned %d objects, which %s gets: it reads and writes rows as before, "+
 				"but migrations must run as another role, one that is a member of %s", n, tablesRole, tablesRole))
+		}
+	}
+}
+
+// warnRefresh: a materialized view is filled with the rights of its owner.
+func (p *planner) warnRefresh() {
+	for _, r := range p.s.Relations {
+		owner := p.s.Role(p.w.owners[relationKey(r)])
+		if r.Kind == inventory.MaterializedView && p.views[r] && owner != nil && !owner.Superuser && !owner.BypassRLS {
+			p.warn(r.Object(), "materialized view cannot be refreshed any more", "it is filled with the rights of "+owner.Name+
+				", whom the floor binds: give it to a role with BYPASSRLS that cannot log in")
 		}
 	}
 }

@@ -73,6 +73,28 @@ func TestApply_RefusesAnotherState(t *testing.T) {
 	}
 }
 
+// The other phases need the schema that phase main makes for the record.
+func TestApply_MainFirst(t *testing.T) {
+	d := schematest.Get(t, "grants").Install(t, newest(t))
+	database, roles := state(t, d)
+	for _, phase := range []Phase{Roles, Integrity} {
+		if _, err := Apply(t.Context(), d.Admin, build(t, d, phase), quick); err == nil || !strings.Contains(err.Error(), "phase main") {
+			t.Errorf("%s: got %v, want a word about phase main", phase, err)
+		}
+	}
+	same(t, d, "something was done", database, roles)
+	for _, phase := range Phases() {
+		apply(t, d, build(t, d, phase), quick)
+	}
+	if again := build(t, d, Phases()...); len(again.Steps) > 0 {
+		t.Errorf("after each phase by itself: %s", again.Steps[0].SQL)
+	}
+	for range Phases() {
+		rollback(t, d, false)
+	}
+	same(t, d, "rollback left", database, roles)
+}
+
 // A lock that somebody holds: nothing is done, and tried again until it is
 // free.
 func TestApply_TriesAgainForLocks(t *testing.T) {

@@ -18,8 +18,17 @@ func Load(ctx context.Context, conn *pgx.Conn) (*Snapshot, error) {
 		return nil, fmt.Errorf("begin the inventory: %w", err)
 	}
 	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }() // nothing was written: a failure means a dead connection
+	// Definitions of a table that is being altered cannot be read: rather fail
+	// than wait for long.
+	if _, err := tx.Exec(ctx, LockTimeout); err != nil {
+		return nil, fmt.Errorf("prepare the inventory: %w", err)
+	}
 	return Read(ctx, tx)
 }
+
+// LockTimeout bounds the wait for tables that somebody else has locked, in
+// transactions that only read.
+const LockTimeout = "SET LOCAL lock_timeout = '10s'"
 
 // Read takes a snapshot inside a transaction of the caller, which should be
 // REPEATABLE READ or stricter to be consistent. It sets search_path for the
@@ -70,12 +79,8 @@ var serverSettings = []string{
 // begin makes unqualified names mean the catalogue's, in this transaction
 // only. pg_temp is named so that it comes last: left out, it would be first.
 func (l *loader) begin(ctx context.Context) error {
-	// Definitions of a table that is being altered cannot be read: rather fail
-	// than wait for long.
-	for _, set := range []string{"SET LOCAL search_path = pg_catalog, pg_temp", "SET LOCAL lock_timeout = '10s'"} {
-		if _, err := l.tx.Exec(ctx, set); err != nil {
-			return fmt.Errorf("prepare the inventory: %w", err)
-		}
+	if _, err := l.tx.Exec(ctx, "SET LOCAL search_path = pg_catalog, pg_temp"); err != nil {
+		return fmt.Errorf("prepare the inventory: %w", err)
 	}
 	const query = `
 SELECT current_setting('server_version_num')::int4, current_setting('server_version'), pg_is_in_recovery(),

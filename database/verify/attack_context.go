@@ -53,7 +53,7 @@ var contextAttacks = []attack{
 func forEachSetting(template string) func(*world) []string {
 	return func(w *world) []string {
 		var out []string
-		for _, s := range w.r.o.contextSettings(w.aim, Other) {
+		for _, s := range w.r.o.contextSettings(w.aim, Other, "") {
 			double := func(text string) string { return strings.ReplaceAll(literal(text), "'", "''") }
 			out = append(out, strings.NewReplacer("%n", settingName(s.name), "%q", literal(s.name), "%v", literal(s.value),
 				"%Q", double(s.name), "%V", double(s.value)).Replace(template))
@@ -77,7 +77,7 @@ func settingFunctions(w *world) []string {
 		case strings.Contains(body, "set_config"):
 			out = append(out, call+literal(w.x.pop.orgs[w.aim])+")")
 		case strings.Contains(body, "execute"):
-			for _, s := range w.r.o.contextSettings(w.aim, Other) {
+			for _, s := range w.r.o.contextSettings(w.aim, Other, "") {
 				out = append(out, call+literal("SELECT set_config("+literal(s.name)+", "+literal(s.value)+", false)")+")")
 			}
 		}
@@ -93,7 +93,7 @@ func startupContext(ctx context.Context, w *world) (string, outcome, string) {
 	if err != nil {
 		return what, outcome{broken: err}, ""
 	}
-	theirs := w.r.o.contextSettings(w.aim, Other)
+	theirs := w.r.o.contextSettings(w.aim, Other, "")
 	var options []string
 	for _, name := range slices.Sorted(maps.Keys(w.r.o.Settings)) {
 		delete(cfg.RuntimeParams, name)
@@ -131,7 +131,7 @@ func (w *world) startup(_ context.Context) (*pgconn.Config, error) {
 		cfg.Password, err = o.token(w.actor, Other)
 		return cfg, err
 	}
-	for _, s := range o.contextSettings(w.actor, Other) {
+	for _, s := range o.contextSettings(w.actor, Other, "") {
 		cfg.RuntimeParams[s.name] = s.value
 	}
 	return cfg, nil

@@ -199,7 +199,7 @@ func (w *world) judge(a *attack, statement string, o *outcome, reached string) A
 	if a.refused {
 		t.Expected = "refused"
 	}
-	if reached == "" && w.x.shows(o, w.aim) && !w.x.marks.in(statement, w.aim) && !strings.Contains(statement, w.x.pop.orgs[w.aim]) {
+	if a.perform == nil && reached == "" && w.x.shows(o, w.aim) && !w.x.marks.in(statement, w.aim) && !strings.Contains(statement, w.x.pop.orgs[w.aim]) {
 		reached = "rows of the other org came back"
 	}
 	if reached == "" && a.refused && o.err == nil && o.broken == nil {

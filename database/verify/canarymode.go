@@ -26,6 +26,11 @@ func (r *runner) canary(ctx context.Context) error {
 		return err
 	}
 	defer s.close(context.WithoutCancel(ctx))
+	if r.o.SigningKey != nil {
+		if err := s.learnBackend(ctx); err != nil {
+			return err
+		}
+	}
 	if err := s.exec(ctx, "BEGIN"); err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}

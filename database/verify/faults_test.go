@@ -109,6 +109,7 @@ func TestCanary_FindsFaults(t *testing.T) {
 				continue
 			}
 			t.Run(fmt.Sprintf("%d/%s", version, f.name), func(t *testing.T) {
+				t.Parallel()
 				p := newPlace(t, version, f.sql)
 				o := p.options(Canary)
 				o.Paths = []Path{Simple, Prepared}

@@ -58,7 +58,6 @@ type matrix struct {
 	own     func(m *member, s Side) int64
 	fresh   func(m *member, s Side) row
 	tick    func(done string) // progress
-	denials map[string]string
 }
 
 // run tries everything. It stops early only when ctx ends.
@@ -467,6 +466,9 @@ func (m *member) conclude() Relation {
 	case m.class == classUnknown:
 		r.Status, r.Control = NotProven, "none"
 		r.Note = "no way to a tenant was found: declare it global, or name its tenant column"
+	case m.rel.Kind == inventory.ForeignTable:
+		r.Status, r.Control = NotProven, "none"
+		r.Note = "row security cannot apply to a foreign table: revoke what the application may do with it"
 	case m.unproven != "":
 		r.Status, r.Control, r.Note = NotProven, visibility(m), m.unproven
 	case m.noCanary != "":

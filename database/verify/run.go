@@ -15,6 +15,7 @@ import (
 
 	"github.com/pgbulkhead/bulkhead/database/harden"
 	"github.com/pgbulkhead/bulkhead/database/inventory"
+	"github.com/pgbulkhead/bulkhead/tenant"
 )
 
 // Mode is how much a run may do.
@@ -52,6 +53,9 @@ type Options struct {
 	Subjects  [2]string         // users of the orgs, where policies ask
 	Settings  map[string]string // the context of direct sessions: templates with ${org}, ${subject}, ${claims}
 	OrgClaim  string
+	// SigningKey, if set, signs the context of direct sessions (mode signed):
+	// without one they see nothing in such a database.
+	SigningKey *tenant.Key
 
 	Paths  []Path    // nil: all
 	Logins []Context // logins that must be refused; nil: all

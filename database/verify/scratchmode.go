@@ -41,6 +41,12 @@ func (r *runner) scratch(ctx context.Context) (err error) {
 		return err
 	}
 	defer s.close(context.WithoutCancel(ctx))
+	if k := r.o.SigningKey; k != nil {
+		// A schema has no keys in it.
+		if _, err := conn.Exec(ctx, "SELECT bulkhead.add_key($1, $2) WHERE NOT EXISTS (SELECT FROM bulkhead.signing_key WHERE kid = $1)", k.ID(), k.Secret()); err != nil {
+			return fmt.Errorf("give the copy the signing key: %w", err)
+		}
+	}
 	if err := r.takeOver(ctx, conn); err != nil {
 		return err
 	}

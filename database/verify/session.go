@@ -145,6 +145,8 @@ func (o *outcome) got() string {
 type session struct {
 	conn *pgconn.PgConn
 	wall Wall
+	// backend is what a signature is bound to; "" where none is made.
+	backend string
 
 	mu    sync.Mutex
 	heard []string

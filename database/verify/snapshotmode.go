@@ -39,15 +39,9 @@ func (r *runner) snapshot(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if r.o.Orgs == [2]string{} {
-		if r.o.Orgs, err = pop.someOrgs(ctx, tx); err != nil {
-			return err
-		}
+	if err := r.chooseOrgs(ctx, tx, pop); err != nil {
+		return err
 	}
-	if r.o.Orgs[A] == "" || r.o.Orgs[B] == "" || r.o.Orgs[A] == r.o.Orgs[B] {
-		return ErrNoOrgs
-	}
-	pop.orgs = r.o.Orgs
 	t := &truth{tx: tx, pop: pop}
 	if err := t.read(ctx); err != nil {
 		return err
@@ -71,6 +65,27 @@ func (r *runner) snapshot(ctx context.Context) error {
 			return err
 		}
 	}
+	r.concludeSnapshot(pop)
+	return nil
+}
+
+// chooseOrgs takes the orgs that were named, or two that exist.
+func (r *runner) chooseOrgs(ctx context.Context, q querier, pop *population) (err error) {
+	if r.o.Orgs == [2]string{} {
+		if r.o.Orgs, err = pop.someOrgs(ctx, q); err != nil {
+			return err
+		}
+	}
+	if r.o.Orgs[A] == "" || r.o.Orgs[B] == "" || r.o.Orgs[A] == r.o.Orgs[B] {
+		return ErrNoOrgs
+	}
+	pop.orgs = r.o.Orgs
+	return nil
+}
+
+// concludeSnapshot writes the relations of the report. A view without an org
+// in it may still be proven through its tables.
+func (r *runner) concludeSnapshot(pop *population) {
 	for _, m := range pop.members {
 		rel := m.conclude()
 		if m.class == classDerived && rel.Status == NotProven {
@@ -81,7 +96,6 @@ func (r *runner) snapshot(ctx context.Context) error {
 		}
 		r.report.Relations = append(r.report.Relations, rel)
 	}
-	return nil
 }
 
 // throughTables reports whether a view runs as its caller, and reads only what

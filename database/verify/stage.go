@@ -7,10 +7,12 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/pgbulkhead/bulkhead/database/inventory"
+	"github.com/pgbulkhead/bulkhead/tenant"
 )
 
 // setting is one setting and its value.
@@ -18,7 +20,10 @@ type setting struct{ name, value string }
 
 // contextSettings fills in the templates of the settings for an org in a
 // context. None has no settings at all.
-func (o *Options) contextSettings(s Side, c Context) []setting {
+//
+// backend is what a signature is bound to, as bulkhead.backend() tells it; ""
+// leaves the context unsigned.
+func (o *Options) contextSettings(s Side, c Context, backend string) []setting {
 	var out []setting
 	if c == None {
 		return nil
@@ -34,7 +39,35 @@ func (o *Options) contextSettings(s Side, c Context) []setting {
 		}
 		out = append(out, setting{name, v})
 	}
+	if o.SigningKey != nil && backend != "" && c != Empty {
+		out = append(out, setting{tenant.SignatureSetting, o.sign(out, c, backend)})
+	}
 	return out
+}
+
+// signatureTime is how long signatures of probes are valid.
+const signatureTime = time.Hour
+
+// sign signs what settings say of org and claims. Garbage keeps the signature
+// of an org that it is not; Expired is signed for the past.
+func (o *Options) sign(settings []setting, c Context, backend string) string {
+	var org, claims string
+	for _, s := range settings {
+		switch s.name {
+		case tenant.OrgSetting:
+			org = s.value
+		case tenant.ClaimsSetting:
+			claims = s.value
+		}
+	}
+	expires := time.Now().Add(signatureTime)
+	switch c {
+	case Expired:
+		expires = time.Now().Add(-signatureTime)
+	case Garbage:
+		org += "-of-another"
+	}
+	return o.SigningKey.SignBackend(backend, org, claims, expires)
 }
 
 // garbage is no org of any type but text, and of that none that exists.
@@ -78,7 +111,17 @@ func (t *inTransaction) way() Wall { return Direct }
 
 // contexts begins with None: a setting that was set once is empty afterwards,
 // no longer missing.
-func (t *inTransaction) contexts() []Context { return []Context{None, Same, Other, Empty, Garbage} }
+func (t *inTransaction) contexts() []Context { return t.o.directContexts() }
+
+// directContexts are those of sessions past the proxy. A plain context does
+// not expire.
+func (o *Options) directContexts() []Context {
+	list := []Context{None, Same, Other, Empty, Garbage}
+	if o.SigningKey != nil {
+		list = append(list, Expired)
+	}
+	return list
+}
 
 func (t *inTransaction) paths() []Path { return Paths }
 
@@ -90,7 +133,7 @@ func (t *inTransaction) try(ctx context.Context, a try) outcome {
 	}
 	actor := a.actor
 	if a.path == Prepared {
-		if err := t.s.exec(ctx, "SAVEPOINT "+probeSavepoint+"; "+setLocal(t.o.contextSettings(a.aim, Same))+"; "+t.authorize); err != nil {
+		if err := t.s.exec(ctx, "SAVEPOINT "+probeSavepoint+"; "+setLocal(t.o.contextSettings(a.aim, Same, t.s.backend))+"; "+t.authorize); err != nil {
 			return t.fail(err)
 		}
 		defer t.undo(ctx)
@@ -116,7 +159,7 @@ func (t *inTransaction) try(ctx context.Context, a try) outcome {
 }
 
 func (t *inTransaction) enter(actor Side, c Context) string {
-	return setLocal(t.o.contextSettings(actor, c))
+	return setLocal(t.o.contextSettings(actor, c, t.s.backend))
 }
 
 func (t *inTransaction) noted(err error) outcome {
@@ -152,7 +195,7 @@ type sessions struct {
 func newSessions(o *Options, wall Wall) *sessions {
 	s := &sessions{wall: wall, o: o, open: make(map[string]*session)}
 	if wall == Direct {
-		s.connect, s.kinds = s.direct, []Context{None, Same, Other, Empty, Garbage}
+		s.connect, s.kinds = s.direct, o.directContexts()
 		return s
 	}
 	s.connect, s.kinds = s.proxied, []Context{Same, Other}
@@ -171,7 +214,7 @@ func (s *sessions) direct(ctx context.Context, side Side, c Context, label strin
 		return nil, err
 	}
 	s.o.limitSession(cfg, label)
-	for _, set := range s.o.contextSettings(side, c) {
+	for _, set := range s.o.contextSettings(side, c, "") {
 		cfg.RuntimeParams[set.name] = set.value
 	}
 	if s.o.AppRole != "" && s.o.AppRole != cfg.User {
@@ -180,7 +223,37 @@ func (s *sessions) direct(ctx context.Context, side Side, c Context, label strin
 	if s.o.database != "" {
 		cfg.Database = s.o.database
 	}
-	return openSession(ctx, cfg, Direct)
+	conn, err := openSession(ctx, cfg, Direct)
+	if err != nil || s.o.SigningKey == nil || c == None {
+		return conn, err
+	}
+	if err := conn.signed(ctx, s.o, side, c); err != nil {
+		conn.close(ctx)
+		return nil, err
+	}
+	return conn, nil
+}
+
+// signed gives a session the signature of its context, as the proxy would.
+func (s *session) signed(ctx context.Context, o *Options, side Side, c Context) error {
+	if err := s.learnBackend(ctx); err != nil {
+		return err
+	}
+	return s.exec(ctx, strings.ReplaceAll(setLocal(o.contextSettings(side, c, s.backend)), ", true)", ", false)"))
+}
+
+// learnBackend asks what a signature is bound to.
+func (s *session) learnBackend(ctx context.Context) error {
+	o := s.send(ctx, Simple, request{sql: "SELECT bulkhead.backend()"})
+	switch {
+	case o.err != nil:
+		return fmt.Errorf("ask for what a signature is bound to: %w", o.err)
+	case o.broken != nil:
+		return o.broken
+	case len(o.rows) == 1:
+		s.backend = o.rows[0][0]
+	}
+	return nil
 }
 
 // proxied logs in through the proxy with a token of the org.
@@ -263,7 +336,7 @@ func (s *sessions) tryOn(ctx context.Context, conn *session, a try) (o outcome) 
 		return conn.send(ctx, a.path, a.request)
 	}
 	if s.wall == Direct {
-		if err := conn.exec(ctx, setLocal(s.o.contextSettings(a.aim, Same))); err != nil {
+		if err := conn.exec(ctx, setLocal(s.o.contextSettings(a.aim, Same, conn.backend))); err != nil {
 			o.note(err)
 			return o
 		}
@@ -276,7 +349,7 @@ func (s *sessions) tryOn(ctx context.Context, conn *session, a try) (o outcome) 
 			o.note(err)
 			return o
 		}
-		if err := conn.exec(ctx, setLocal(s.o.contextSettings(a.actor, notNone(a.context)))); err != nil {
+		if err := conn.exec(ctx, setLocal(s.o.contextSettings(a.actor, notNone(a.context), conn.backend))); err != nil {
 			o.note(err)
 			return o
 		}

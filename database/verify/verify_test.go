@@ -5,6 +5,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/pgbulkhead/bulkhead/database/inventory"
@@ -21,6 +22,8 @@ func TestMain(m *testing.M) {
 // which tests share.
 const appRole = "verify_app"
 
+var makeRole sync.Mutex
+
 // versions are those that have been found, of 13, 15 and 18.
 func versions(t testing.TB) []int {
 	t.Helper()
@@ -32,6 +35,20 @@ func versions(t testing.TB) []int {
 		t.Fatal(pgtest.ErrNotFound)
 	}
 	return out
+}
+
+func sharedServer(t testing.TB, version int) *pgtest.Server {
+	t.Helper()
+	return pgtest.Shared(t, version)
+}
+
+func readSchema(t testing.TB, name string) string {
+	t.Helper()
+	b, err := os.ReadFile("../testdata/schemas/" + name + ".sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
 }
 
 func newest(t testing.TB) int {
@@ -55,14 +72,16 @@ func newPlace(t testing.TB, version int, more string) place {
 	if err != nil {
 		t.Fatal(err)
 	}
+	makeRole.Lock() // tests run side by side
 	p.exec(t, "DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '"+appRole+"') THEN CREATE ROLE "+appRole+" LOGIN PASSWORD '"+appRole+"'; END IF; END $$")
+	makeRole.Unlock()
 	invoker := "ALTER VIEW my_users SET (security_invoker = true);"
 	if version < 15 {
 		invoker = "DROP VIEW my_users; CREATE VIEW my_users AS SELECT code FROM countries;"
 	}
 	p.exec(t, strings.NewReplacer("%app%", appRole, "%invoker%", invoker).Replace(string(b)))
 	if more != "" {
-		p.exec(t, strings.ReplaceAll(more, "%app%", appRole))
+		p.exec(t, strings.NewReplacer("%app%", appRole, "current_database_here", p.db).Replace(more))
 	}
 	return p
 }
@@ -115,13 +134,16 @@ func describeFindings(r *Report) string {
 func TestCanary_CorrectSchema(t *testing.T) {
 	for _, version := range versions(t) {
 		p := newPlace(t, version, "")
-		r := run(t, p.options(Canary))
+		o := p.options(Canary)
+		if version != newest(t) {
+			o.Paths = []Path{Simple, Prepared}
+		}
+		r := run(t, o)
 		if r.Result.Status != Isolated {
 			t.Errorf("PostgreSQL %d: %s\n%s", version, r.Result.Summary, describeFindings(r))
 		}
-		for _, rel := range r.Relations {
-			t.Log(rel)
+		if r.Result.Coverage.Percent != 100 || r.Database.FingerprintAfter != r.Database.Fingerprint {
+			t.Errorf("PostgreSQL %d: coverage %v, database %+v", version, r.Result.Coverage, r.Database)
 		}
-		t.Log(r.Result)
 	}
 }

@@ -23,12 +23,17 @@ create table denied (id serial primary key, org_id uuid not null references orga
 create table two_policies (id serial primary key, org_id uuid not null references organizations, marker text not null);
 create table restrictive_wrong (id serial primary key, org_id uuid not null references organizations, marker text not null);
 create table lines (id serial primary key, parent_id int not null references true_for_select, marker text not null);
+-- a policy that asks a function, which runs with the rights of an owner whom row security will bind
+create function my_orgs() returns setof uuid language sql stable security definer set search_path = public as 'select id from organizations where id = current_org()';
+alter function my_orgs() owner to half_owner;
+create table by_function (id serial primary key, org_id uuid not null references organizations, marker text not null);
 do $$ declare t text; begin
   for t in select tablename from pg_tables where schemaname = 'public' loop execute format('alter table %I owner to half_owner', t); end loop;
-  foreach t in array array['organizations', 'right_but_not_forced', 'true_for_select', 'or_branch', 'or_unset', 'check_true', 'null_tolerant', 'denied', 'two_policies', 'restrictive_wrong', 'lines'] loop
+  foreach t in array array['organizations', 'right_but_not_forced', 'true_for_select', 'or_branch', 'or_unset', 'check_true', 'null_tolerant', 'denied', 'two_policies', 'restrictive_wrong', 'lines', 'by_function'] loop
     execute format('alter table %I enable row level security', t); end loop;
 end $$;
 alter table true_for_select force row level security;
+create policy p on by_function using (org_id in (select my_orgs()));
 create policy p on organizations using (true);
 create policy p on right_but_not_forced using (org_id = current_org());
 create policy r on true_for_select for select using (true);
