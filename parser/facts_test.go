@@ -257,3 +257,35 @@ func TestAttributes(t *testing.T) {
 		}
 	}
 }
+
+// What a tenant column meets is found behind what does not change it.
+func TestTenantTerms_Costumes(t *testing.T) {
+	for _, condition := range []string{
+		"org_id BETWEEN 'B' AND 'z'", "org_id >= 'B'", "'B' > org_id", "org_id = (SELECT 'B'::uuid)", "org_id = (VALUES ('B'))",
+		"org_id IN (SELECT 'B')", "org_id IN (VALUES ('a'), ('B'))", "org_id IN (SELECT x UNION SELECT 'B')", "org_id = ANY (SELECT 'B')",
+		"org_id = ANY (ARRAY(SELECT 'B'))", "org_id = coalesce('B'::uuid)", "org_id = coalesce(NULL, 'B')::uuid",
+		"org_id = CASE WHEN true THEN 'B'::uuid END", "org_id = CASE WHEN true THEN x ELSE 'B' END", "org_id = greatest('B')",
+	} {
+		b, err := Parse("SELECT FROM accounts WHERE "+condition, Options{TenantColumns: []string{"org_id"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := false
+		for _, term := range b.Statements[0].TenantTerms {
+			text, ok := b.Constant(term.Value)
+			found = found || ok && text == "B"
+		}
+		if !found {
+			t.Errorf("%s: not found", condition)
+		}
+	}
+	for _, condition := range []string{"org_id <> 'B'", "id IN (SELECT 'B')", "org_id IN (SELECT x FROM y WHERE z = 'B')", "org_id = lower('B')"} {
+		b, err := Parse("SELECT FROM accounts WHERE "+condition, Options{TenantColumns: []string{"org_id"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := len(b.Statements[0].TenantTerms); n > 0 {
+			t.Errorf("%s: %d found", condition, n)
+		}
+	}
+}

@@ -20,6 +20,7 @@ func handlers() map[string]handler {
 		"FuncCall":      funcCall,
 		"A_Const":       leaf,
 		"A_Expr":        comparison,
+		"SubLink":       sublink,
 		"ColumnRef":     columnRef,
 		"A_Indirection": indirection,
 		"RangeFunction": rangeFunction,
@@ -83,11 +84,11 @@ func (w *walker) inserted(n node) {
 		}
 		for _, row := range query.list("values_lists") {
 			if items := row.items(); i < len(items) {
-				w.term(column, items[i], true)
+				w.each(column, items[i], true)
 			}
 		}
 		if targets := query.list("target_list"); i < len(targets) {
-			w.term(column, targets[i].child("val"), true)
+			w.each(column, targets[i].child("val"), true)
 		}
 	}
 }
@@ -108,7 +109,7 @@ func (w *walker) assignments(targets []node) {
 			}
 			val = args[i]
 		}
-		w.term(column, val, true)
+		w.each(column, val, true)
 	}
 }
 
@@ -158,7 +159,7 @@ func (w *walker) mergeWhen(n node) Access {
 		values := n.list("values")
 		for i, c := range n.list("target_list") {
 			if column, ok := w.tenantColumn(c.text("name")); ok && i < len(values) {
-				w.term(column, values[i], true)
+				w.each(column, values[i], true)
 			}
 		}
 		return AccessInsert
@@ -185,21 +186,41 @@ func leaf(w *walker, n node) {
 	}
 }
 
-// comparison looks for tenant columns: =, IS NOT DISTINCT FROM, IN, = ANY.
+// comparison looks for tenant columns: =, <, BETWEEN, IS NOT DISTINCT FROM, IN,
+// = ANY and the like. <> names what is not looked for.
 func comparison(w *walker, n node) {
 	w.descend(n)
 	if len(w.options.TenantColumns) == 0 {
 		return
 	}
-	if n.child("name").text("sval") != "=" { // the last part of the operator's name
+	left, right := n.child("lexpr"), n.child("rexpr")
+	switch n.enum("kind") {
+	case "AEXPR_BETWEEN", "AEXPR_BETWEEN_SYM":
+		right.eachItem(func(item node) { w.compare(left, item) })
 		return
 	}
-	left, right := n.child("lexpr"), n.child("rexpr")
+	switch n.child("name").text("sval") { // the last part of the operator's name
+	case "=", "<", ">", "<=", ">=":
+	default:
+		return
+	}
 	switch n.enum("kind") {
 	case "AEXPR_OP", "AEXPR_NOT_DISTINCT", "AEXPR_DISTINCT", "AEXPR_OP_ANY", "AEXPR_OP_ALL":
 		w.compare(left, right)
 	case "AEXPR_IN":
 		right.eachItem(func(item node) { w.compare(left, item) })
+	}
+}
+
+// sublink looks for tenant columns before IN (SELECT ...) and = ANY (...).
+func sublink(w *walker, n node) {
+	w.descend(n)
+	operator := n.child("oper_name").text("sval") // none is IN
+	if n.enum("sub_link_type") != "ANY_SUBLINK" || operator != "" && operator != "=" {
+		return
+	}
+	if c, ok := w.column(n.child("testexpr")); ok {
+		w.each(c, n.child("subselect"), false)
 	}
 }
 

@@ -124,25 +124,61 @@ func (w *walker) compare(left, right node) {
 		return
 	}
 	if c, ok := w.column(left); ok {
-		w.each(c, right)
+		w.each(c, right, false)
 	}
 	if c, ok := w.column(right); ok {
-		w.each(c, left)
+		w.each(c, left, false)
 	}
 }
 
-// each lists the items of an array or the expression itself.
-func (w *walker) each(column string, n node) {
-	for inner := n; ; inner = inner.child("arg") {
-		if inner.is("A_ArrayExpr") {
-			for _, e := range inner.list("elements") {
-				w.each(column, e)
+// each lists what the value that a tenant column meets may be: the expression
+// itself, the items of an array, the results of COALESCE and CASE, the rows of
+// a query's first column.
+func (w *walker) each(column string, n node, write bool) {
+	inner := n
+	for inner.is("TypeCast") {
+		inner = inner.child("arg")
+	}
+	every := func(list []node, field string) {
+		for _, item := range list {
+			if field != "" {
+				item = item.child(field)
 			}
-			return
-		}
-		if !inner.is("TypeCast") {
-			break
+			w.each(column, item, write)
 		}
 	}
-	w.term(column, n, false)
+	switch inner.name() {
+	case "A_ArrayExpr":
+		every(inner.list("elements"), "")
+	case "CoalesceExpr", "MinMaxExpr":
+		every(inner.list("args"), "")
+	case "CaseExpr":
+		every(inner.list("args"), "result")
+		w.each(column, inner.child("defresult"), write)
+	case "SubLink":
+		switch inner.enum("sub_link_type") {
+		case "EXPR_SUBLINK", "ARRAY_SUBLINK":
+			w.each(column, inner.child("subselect"), write)
+		}
+	case "SelectStmt":
+		w.eachRow(column, inner, write)
+	default:
+		w.term(column, n, write)
+	}
+}
+
+func (w *walker) eachRow(column string, query node, write bool) {
+	for _, row := range query.list("values_lists") {
+		if items := row.items(); len(items) > 0 {
+			w.each(column, items[0], write)
+		}
+	}
+	if targets := query.list("target_list"); len(targets) > 0 {
+		w.each(column, targets[0].child("val"), write)
+	}
+	for _, part := range []string{"larg", "rarg"} {
+		if q := query.child(part); q.ok() {
+			w.each(column, q, write)
+		}
+	}
 }

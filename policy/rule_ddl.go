@@ -158,9 +158,12 @@ func (s *subject) onlyTemp() bool {
 	for i := range s.statement.Relations {
 		r := &s.statement.Relations[i]
 		switch {
-		case r.Access&parser.AccessCreate != 0 && s.createsTemp(r):
+		case r.Access&parser.AccessCreate != 0: // that nothing has the name yet says nothing
+			if !s.createsTemp(r) {
+				return false
+			}
 			seen = true
-		case r.Access&(parser.AccessCreate|parser.AccessAlter) == 0:
+		case r.Access&parser.AccessAlter == 0:
 		case s.isOwnTemp(r):
 			seen = true
 		default:

@@ -14,7 +14,8 @@ func otherOrgLiteral() Rule {
 		Surfaces: []string{onStatement},
 		Why: "A literal that meets a column that carries the org must be the session's own org. It is compared as the server compares it " +
 			"(spellings of a uuid, forms of an integer); a literal that is no id of this form is refused.",
-		Gap:     "Only columns of tenant.columns, and only where the text shows the column beside the value.",
+		Gap: "Only columns of tenant.columns, and only where the text shows the column beside the value: not behind an alias, a function of the column, " +
+			"<>, LIKE, or an INSERT without a list of columns.",
 		Blocked: "SELECT * FROM accounts WHERE org_id = 'B'",
 		Allowed: "SELECT * FROM accounts WHERE org_id = current_setting('app.org_id')::uuid",
 		Remedy:  "Leave the condition on the org out: row security adds it.",

@@ -164,7 +164,7 @@ func testFunctions(t *testing.T, s *pgtest.Server) {
 		t.Errorf("body in SQL: got %+v", b)
 	}
 	d := f["dynamic"]
-	if !slices.Contains(d.Body.Words, "execute") || !slices.Contains(d.Body.Calls, "pg_catalog.set_config") || !d.RowArgument {
+	if !slices.Contains(d.Body.Words, "execute") || !slices.Contains(d.Body.Calls, "pg_catalog.set_config") || !d.RowArgument || !d.OneArgument {
 		t.Errorf("body in PL/pgSQL: got %+v, row argument %v", *d.Body, d.RowArgument)
 	}
 	if w := f["on_write"]; !w.Trigger || !w.SecurityDefiner || !slices.Equal(w.Settings, []string{"search_path"}) {
