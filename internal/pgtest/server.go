@@ -139,7 +139,7 @@ func (s *Server) prepare(ctx context.Context) error {
 		return err
 	}
 	var conf strings.Builder
-	conf.WriteString("fsync = off\nsynchronous_commit = off\nfull_page_writes = off\nmax_connections = 300\n" +
+	conf.WriteString("fsync = off\nfull_page_writes = off\nmax_connections = 300\n" +
 		"listen_addresses = '127.0.0.1'\nunix_socket_directories = '" + s.SocketDir + "'\n")
 	if s.opts.TLSCert != nil {
 		conf.WriteString("ssl = on\n")
