@@ -426,6 +426,7 @@ func (u *orgUser) things() []thing {
 // expect reads the reply: nothing in it is another org's.
 func (u *orgUser) expect(x thing) error {
 	var got, failed []string
+	killed := false
 	for n := x.ready; n > 0; {
 		m, err := u.c.Receive()
 		if err != nil {
@@ -446,9 +447,18 @@ func (u *orgUser) expect(x thing) error {
 				return ended(m)
 			}
 			failed = append(failed, m.String())
+			killed = killed || m.Field('C') == "08006" // a login was killed: the session goes on
 		case 'Z':
 			n--
 		}
+	}
+	if killed {
+		for _, row := range got {
+			if !strings.Contains(x.want, row) {
+				return fmt.Errorf("%q: got %q behind a killed login", x.send, row)
+			}
+		}
+		return errKilled
 	}
 	if all := strings.Join(got, " "); all != x.want {
 		return fmt.Errorf("%q: got %q, want %q; errors: %q", x.send, all, x.want, failed)
