@@ -23,6 +23,7 @@ type walker struct {
 	isCTE     map[string]int // how often a name is among ctes
 	stored    bool           // below CREATE or ALTER FUNCTION: a SET is kept with it
 	inQuery   bool           // below a query: further SELECTs are parts of it
+	values    bool           // there is a constant or parameter in it
 
 	relations map[relationKey]int // index in statement.Relations, once there are many
 	types     map[Name]bool
@@ -48,6 +49,7 @@ func (w *walker) top(raw node) {
 	w.depth++
 	w.enter(stmt)
 	w.depth--
+	w.followFlow(stmt)
 	w.statement.finish()
 }
 

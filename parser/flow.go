@@ -1,0 +1,307 @@
+package parser
+
+import (
+	"slices"
+	"strings"
+)
+
+// Table is what is known of a table: for INSERT without a list of columns,
+// for *, and for columns that a statement renames.
+type Table struct {
+	Columns []string // in their order
+	Org     []string // those of them that carry the org
+}
+
+// The flow of values: which constants and parameters of a statement meet a
+// column that carries the org, on whatever way. Values flow through sub-selects,
+// common table expressions, VALUES, set operations, aliases, functions of the
+// server that only shape text and numbers, and from one column to another that
+// it is compared with (a.org_id = o.id AND o.id = 'B').
+//
+// What the text does not tell, such as what a function of the schema makes of
+// its arguments, is not followed: it meets nothing.
+
+// flow follows the values of one statement.
+type flow struct {
+	walker  *walker
+	columns []*column // those that have met something
+	left    int       // how many leaves may still be copied
+	depth   int
+}
+
+// maxFlow bounds the work for one statement: WITH a AS (...), b AS (SELECT
+// coalesce(x, x) FROM a), ... doubles the number of values with every step.
+const maxFlow = 1 << 21
+
+// column is a column of a table that the statement reads or writes.
+type column struct {
+	name   string
+	tenant bool
+	same   *column      // it equals this one; nil for the first of its class
+	met    []TenantTerm // what it is compared with, or given
+}
+
+// leaf is one value that an expression may have: a constant, a parameter or a
+// column.
+type leaf struct {
+	column *column // nil for a constant and a parameter
+	value  Value
+	flags  TermFlags
+	member string // FlagDocument: the key, "" if it is given by memberValue or not known
+	key    Value
+}
+
+// flowValue is what is known of the value of an expression.
+type flowValue struct {
+	leaves []leaf
+	// opaque: it may also be something that is not known before execution.
+	opaque bool
+	// fields are those of a row.
+	fields []output
+}
+
+// output is a column of a query's result or the field of a row. An output
+// named starName stands for all columns of a source that are not known.
+type output struct {
+	name  string
+	value flowValue
+	star  *source
+}
+
+const starName = "*"
+
+// followFlow fills in the tenant terms of a statement.
+func (w *walker) followFlow(stmt node) {
+	if len(w.options.TenantColumns) == 0 || !w.values {
+		return
+	}
+	f := &flow{walker: w, left: maxFlow}
+	f.value(stmt, nil)
+	if f.left < 0 {
+		w.unknown("values that flow too far")
+	}
+	for _, c := range f.columns {
+		class := c.class()
+		if !class.tenant {
+			continue
+		}
+		for _, t := range c.met {
+			t.Column = class.name
+			w.statement.TenantTerms = append(w.statement.TenantTerms, t)
+		}
+	}
+}
+
+// spend reports whether n more leaves may be copied.
+func (f *flow) spend(n int) bool {
+	f.left -= n
+	return f.left >= 0
+}
+
+func (c *column) class() *column {
+	for c.same != nil {
+		if c.same.same != nil {
+			c.same = c.same.same
+		}
+		c = c.same
+	}
+	return c
+}
+
+// equate notes that two columns have equal values.
+func equate(a, b *column) {
+	a, b = a.class(), b.class()
+	switch {
+	case a == b:
+	case a.tenant:
+		b.same = a
+	default:
+		a.same = b
+	}
+}
+
+// meet notes that a column meets a value.
+func (f *flow) meet(c *column, t TenantTerm) {
+	if !f.spend(1) {
+		return
+	}
+	if len(c.met) == 0 {
+		f.columns = append(f.columns, c)
+	}
+	c.met = append(c.met, t)
+}
+
+// add appends the leaves of another value that the expression may have.
+func (f *flow) add(v, other flowValue, flags TermFlags) flowValue {
+	v.opaque = v.opaque || other.opaque
+	if !f.spend(len(other.leaves)) {
+		return v
+	}
+	if flags == 0 && len(v.leaves) == 0 {
+		v.leaves = slices.Clip(other.leaves)
+		return v
+	}
+	for _, l := range other.leaves {
+		l.flags |= flags
+		v.leaves = append(v.leaves, l)
+	}
+	return v
+}
+
+// source is an item of FROM, or the target of a statement.
+type source struct {
+	name    string // alias or name
+	outputs []output
+	// Of a table.
+	table   bool
+	known   []Table  // what the catalogue knows of tables of that name
+	renamed []string // AS t (a, b)
+	columns []*column
+}
+
+// scope is what names may mean at a place of the statement.
+type scope struct {
+	outer   *scope
+	sources []*source
+	ctes    []*source
+}
+
+func (s *scope) cte(name string) *source {
+	for ; s != nil; s = s.outer {
+		for i := len(s.ctes) - 1; i >= 0; i-- {
+			if s.ctes[i].name == name {
+				return s.ctes[i]
+			}
+		}
+	}
+	return nil
+}
+
+// isTenant reports whether a name is that of a column that carries the org, as
+// catalogues are searched for it: without regard to case and underscores.
+func (o *Options) isTenant(name string) bool {
+	for _, t := range o.TenantColumns {
+		if name == t || sameColumn(name, t) {
+			return true
+		}
+	}
+	return false
+}
+
+func sameColumn(a, b string) bool {
+	for {
+		a, b = strings.TrimLeft(a, "_"), strings.TrimLeft(b, "_")
+		if a == "" || b == "" {
+			return a == b
+		}
+		if lowerByte(a[0]) != lowerByte(b[0]) {
+			return false
+		}
+		a, b = a[1:], b[1:]
+	}
+}
+
+func lowerByte(c byte) byte {
+	if 'A' <= c && c <= 'Z' {
+		return c + 'a' - 'A'
+	}
+	return c
+}
+
+// columnNames are the columns of the source in their order; nil if they are
+// not known. position tells the one that stands at a place.
+func (s *source) width() int {
+	if !s.table {
+		return len(s.outputs)
+	}
+	n := len(s.renamed)
+	for i := range s.known {
+		n = max(n, len(s.known[i].Columns))
+	}
+	return n
+}
+
+// at returns the column at a place, counted from 0, under the name that the
+// statement knows it by.
+func (f *flow) at(s *source, i int) output {
+	if !s.table {
+		return s.outputs[i]
+	}
+	name, tenant := "", false
+	for k := range s.known {
+		if t := &s.known[k]; i < len(t.Columns) {
+			if name == "" || f.carries(t, t.Columns[i]) {
+				name = t.Columns[i]
+			}
+			tenant = tenant || f.carries(t, t.Columns[i])
+		}
+	}
+	if i < len(s.renamed) {
+		name = s.renamed[i]
+	}
+	return output{name: name, value: f.columnValue(s.column(name, tenant || len(s.known) == 0 && f.isTenant(name)))}
+}
+
+func (f *flow) isTenant(name string) bool { return f.walker.options.isTenant(name) }
+
+func (f *flow) carries(t *Table, column string) bool {
+	return slices.Contains(t.Org, column) || f.isTenant(column)
+}
+
+func (f *flow) columnValue(c *column) flowValue {
+	return flowValue{leaves: []leaf{{column: c}}}
+}
+
+// column returns the column of a table by the name that the statement knows it
+// by.
+func (s *source) column(name string, tenant bool) *column {
+	for _, c := range s.columns {
+		if c.name == name {
+			return c
+		}
+	}
+	c := &column{name: name, tenant: tenant}
+	s.columns = append(s.columns, c)
+	return c
+}
+
+// field looks for a column of a source by name.
+func (f *flow) field(s *source, name string) (v flowValue, ok bool) {
+	if !s.table {
+		return f.output(s.outputs, name)
+	}
+	if i := slices.Index(s.renamed, name); i >= 0 {
+		return f.at(s, i).value, true
+	}
+	tenant, found := f.isTenant(name), len(s.known) == 0
+	for k := range s.known {
+		if slices.Contains(s.known[k].Columns, name) {
+			found = true
+			tenant = tenant || slices.Contains(s.known[k].Org, name)
+		}
+	}
+	if !found {
+		return flowValue{}, false
+	}
+	return f.columnValue(s.column(name, tenant)), true
+}
+
+// output looks for a column of a query's result. One that is called as a
+// column that carries the org counts as such a column too.
+func (f *flow) output(list []output, name string) (v flowValue, ok bool) {
+	for i := range list {
+		switch o := &list[i]; {
+		case o.star != nil:
+			if !ok {
+				v, ok = f.field(o.star, name)
+			}
+		case o.name == name:
+			v, ok = f.add(v, o.value, 0), true
+			v.fields = o.value.fields
+		}
+	}
+	if ok && f.isTenant(name) {
+		v = f.add(f.columnValue(&column{name: name, tenant: true}), v, 0)
+	}
+	return v, ok
+}
