@@ -1,6 +1,9 @@
 package parser
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // flowClass says what a function of the server does with values that a tenant
 // column may meet.
@@ -15,6 +18,9 @@ const (
 	flowLooks                         // looks for one argument in the other
 	flowMember                        // a member of a JSON document
 	flowElements                      // the members of a JSON document
+	flowBuilds                        // a JSON document of the arguments
+	flowCounts                        // a number that tells nothing of an id but whether it is one
+	flowSplits                        // the parts of the first argument
 )
 
 // flowNames are the functions of pg_catalog that are followed. What is not
@@ -27,14 +33,17 @@ var flowNames = func() map[string]flowClass {
 			decode encode convert_from convert_to convert chr md5 sha224 sha256 sha384 sha512 normalize unistr casefold
 			quote_literal quote_ident quote_nullable text varchar bpchar uuid int2 int4 int8 numeric float4 float8 oid name
 			uuid_in uuid_out uuid_send textin textout textsend varcharin varcharout int2in int4in int8in int2out int4out int8out numeric_in numeric_out
-			textcat array_append array_prepend array_cat array_remove array_replace array_to_string string_agg json_build_object jsonb_build_object json_build_array
-			jsonb_build_array json_object jsonb_object to_json to_jsonb row_to_json array_to_json json_agg jsonb_agg json_object_agg jsonb_object_agg
-			jsonb_set jsonb_insert jsonb_concat jsonb_strip_nulls json_strip_nulls jsonb_pretty xmlforest xmlelement xmlconcat query_to_xml hstore record_out
+			textcat array_append array_prepend array_cat array_remove array_replace array_to_string string_agg
+			to_json to_jsonb row_to_json array_to_json json_agg jsonb_agg jsonb_strip_nulls json_strip_nulls jsonb_pretty record_out
 			abs int4abs int8abs sign ceil ceiling floor round trunc int4um int8um int4up int8up int4pl int8pl int48pl int84pl int24pl int42pl
 			int4mi int8mi int48mi int84mi int24mi int42mi int4mul int8mul int48mul int84mul int4div int8div int48div int84div numeric_add numeric_sub numeric_mul numeric_div
-			div power sqrt gcd lcm factorial length char_length character_length octet_length ascii bit_length`,
-		flowKeeps: `unnest array_agg min max first_value last_value nth_value lag lead any_value string_to_array string_to_table
-			regexp_split_to_array regexp_split_to_table generate_series array_fill trim_array`,
+			div power sqrt gcd lcm factorial`,
+		flowBuilds: `json_build_object jsonb_build_object json_build_array jsonb_build_array json_object jsonb_object json_object_agg jsonb_object_agg
+			jsonb_set jsonb_insert jsonb_concat`,
+		flowCounts: "length char_length character_length octet_length ascii bit_length mod hashtext",
+		flowKeeps: `unnest array_agg min max first_value last_value nth_value lag lead any_value generate_series array_fill trim_array
+			similar_to_escape similar_escape like_escape`,
+		flowSplits: "string_to_array string_to_table regexp_split_to_array regexp_split_to_table",
 		flowEqual: `uuid_eq texteq int2eq int4eq int8eq int24eq int42eq int28eq int82eq int48eq int84eq numeric_eq bpchareq byteaeq nameeq array_eq record_eq
 			jsonb_eq not_distinct`,
 		flowOrder: `uuid_lt uuid_le uuid_gt uuid_ge uuid_cmp text_lt text_le text_gt text_ge bttextcmp btint2cmp btint4cmp btint8cmp btint48cmp btint84cmp
@@ -70,8 +79,14 @@ func (f *flow) call(n node, s *scope) flowValue {
 	switch flowNames[name.Name] {
 	case flowShapes:
 		return f.combine(args, foldFunction(name.Name))
+	case flowBuilds:
+		return f.built(args)
+	case flowCounts:
+		return f.counted(args)
 	case flowKeeps:
 		return f.kept(name.Name, args)
+	case flowSplits:
+		return f.splitAll(args)
 	case flowEqual:
 		f.compareArgs(opEqual, args)
 	case flowOrder:
@@ -119,26 +134,55 @@ func (f *flow) compareArgs(op operator, args []flowValue) {
 	}
 }
 
-// kept are the values that the first argument has: in an array or a list.
-func (f *flow) kept(name string, args []flowValue) flowValue {
-	v := flowValue{opaque: args[0].opaque}
-	for _, l := range args[0].leaves {
-		switch {
-		case l.column == nil && l.value.Kind == ValueConstant && strings.Contains(name, "_to_"):
-			v.leaves = append(v.leaves, f.split(l, args)...)
-		case l.column == nil && strings.Contains(name, "_to_"):
-			l.flags |= FlagValueChanged
-			v.leaves = append(v.leaves, l)
-		default:
-			v.leaves = append(v.leaves, l)
+// counted is a number that is made of constants, or tells too little.
+func (f *flow) counted(args []flowValue) flowValue {
+	v := f.combine(args, nil)
+	if slices.ContainsFunc(v.leaves, func(l leaf) bool { return l.column != nil || l.value.Kind != ValueConstant }) {
+		return flowValue{opaque: true}
+	}
+	return v
+}
+
+// built is a document. The keys are not followed: a column in it is a part of
+// something larger.
+func (f *flow) built(args []flowValue) flowValue {
+	v := f.combine(args, nil)
+	for i := range v.leaves {
+		if l := &v.leaves[i]; l.column != nil {
+			l.flags |= FlagColumnInRow
 		}
 	}
-	f.spend(len(v.leaves))
+	return v
+}
+
+// kept are the values that the first argument has: in an array or a list.
+func (f *flow) kept(name string, args []flowValue) flowValue {
+	v := args[0]
+	v.fields = nil
 	if name == "generate_series" || name == "lag" || name == "lead" {
 		for _, a := range args[1:] {
 			v = f.add(v, a, FlagAlternative)
 		}
 	}
+	return v
+}
+
+// splitAll are the parts of a list that is written as a text.
+func (f *flow) splitAll(args []flowValue) flowValue {
+	v := flowValue{opaque: args[0].opaque}
+	for _, l := range args[0].leaves {
+		switch {
+		case l.column != nil:
+			l.flags |= FlagColumnChanged
+		case l.value.Kind == ValueParam:
+			l.flags |= FlagValueChanged
+		default:
+			v.leaves = append(v.leaves, f.split(l, args)...)
+			continue
+		}
+		v.leaves = append(v.leaves, l)
+	}
+	f.spend(len(v.leaves))
 	return v
 }
 

@@ -64,10 +64,6 @@ func (f *flow) expression(n node, s *scope) flowValue {
 		op = opUnequal
 	case "AEXPR_NOT_DISTINCT":
 		op = opEqual
-	case "AEXPR_SIMILAR":
-		if op == opRegex {
-			right = patternOf(right)
-		}
 	}
 	switch op {
 	case opShape:
@@ -77,15 +73,6 @@ func (f *flow) expression(n node, s *scope) flowValue {
 	}
 	f.compare(op, left, right)
 	return opaque
-}
-
-// patternOf takes the pattern out of similar_to_escape(pattern), which the
-// grammar writes around it.
-func patternOf(v flowValue) flowValue {
-	for i := range v.leaves {
-		v.leaves[i].flags &^= FlagComputed
-	}
-	return v
 }
 
 func (f *flow) shaped(n node, left, right flowValue) flowValue {

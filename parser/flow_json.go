@@ -1,5 +1,10 @@
 package parser
 
+import "strings"
+
+// AnyMember as TenantTerm.Member stands for every member of the document.
+const AnyMember = "*"
+
 // jsonMember is a member of a document: of a constant or a parameter, or of a
 // row that was made one.
 func (f *flow) jsonMember(document, key flowValue) flowValue {
@@ -16,7 +21,9 @@ func (f *flow) jsonMember(document, key flowValue) flowValue {
 			l.flags |= FlagColumnChanged
 		} else {
 			l.flags |= FlagDocument
-			l.key, l.member = k, ""
+			if k.Kind != ValueNone {
+				l.key, l.member = k, ""
+			}
 		}
 		v.leaves = append(v.leaves, l)
 	}
@@ -34,6 +41,12 @@ func (f *flow) elements(n node, args []flowValue) flowValue {
 			v.fields = append(v.fields, output{name: field.name, value: f.documentField(document, field.name)})
 		}
 		return v
+	}
+	switch {
+	case isEach(name):
+		return f.documentField(document, AnyMember)
+	case strings.HasPrefix(name, "jsonb_path_") && len(args) > 1:
+		return f.jsonMember(document, args[1])
 	}
 	return f.jsonMember(document, flowValue{})
 }
@@ -79,7 +92,7 @@ func (f *flow) fromFunction(n node, s *scope) *source {
 		list = append(list, output{name: "ordinality"})
 	}
 	if src.name == "" {
-		src.name = figureName(node{n.message, n.bytes}.firstFunction())
+		src.name = figureName(n.firstFunction())
 	}
 	src.setOutputs(list)
 	return src

@@ -145,7 +145,7 @@ func Described(kind string, text Redacted) *Inspection {
 func (i *Inspection) Slim() *Inspection {
 	return &Inspection{
 		Effects: i.Effects, OrgParams: i.OrgParams, orgConstants: i.orgConstants, orgParams: i.orgParams, Kind: i.Kind, Collection: i.Collection,
-		Begins: i.Begins, Ends: i.Ends, Tenantless: i.Tenantless, Executes: i.Executes,
+		Begins: i.Begins, Ends: i.Ends, Tenantless: i.Tenantless, Prepares: i.Prepares, Executes: i.Executes,
 	}
 }
 

@@ -3,6 +3,8 @@ package policy
 import (
 	"encoding/json"
 	"strings"
+
+	"github.com/pgbulkhead/bulkhead/parser"
 )
 
 // namesInRow judges a value that meets a row with the column in it: in text,
@@ -35,6 +37,10 @@ func lastKey(path string) string {
 		path = strings.Trim(path, "{}")
 		path = path[strings.LastIndexByte(path, ',')+1:]
 	}
+	if strings.HasPrefix(path, "$") { // a JSON path
+		path = strings.TrimRight(path, "[]*0123456789 ")
+		path = path[strings.LastIndexByte(path, '.')+1:]
+	}
 	return strings.Trim(path, `" `)
 }
 
@@ -49,13 +55,13 @@ func (f orgForm) namesInDocument(t *orgTerm, value, org string) bool {
 		return false // nor can the server read it
 	}
 	key := lastKey(t.key)
-	if !t.keyed || key == "" || strings.Trim(key, "-0123456789") == "" {
-		if f.scalarNames(document, org) {
-			return true
-		}
-		return f.memberNames(document, func(key string) bool { return f.isOrgKey(t, key) }, org)
+	switch {
+	case t.keyed && (key == parser.AnyMember || strings.Trim(key, "-0123456789") == ""): // of an array, or the document itself
+		return f.scalarNames(document, org) || f.memberNames(document, func(string) bool { return true }, org)
+	case t.keyed:
+		return f.memberNames(document, func(k string) bool { return k == key }, org)
 	}
-	return f.memberNames(document, func(k string) bool { return k == key }, org)
+	return f.scalarNames(document, org) || f.memberNames(document, func(key string) bool { return f.isOrgKey(t, key) }, org)
 }
 
 // memberNames reports whether a member with one of the keys is another org.

@@ -21,7 +21,7 @@ func (f orgForm) names(t *orgTerm, value, org string) bool {
 		return t.match != parser.MatchUnequal // an id in disguise
 	case t.flags&parser.FlagColumnInRow != 0:
 		return f.namesInRow(t, value, org)
-	case t.flags&parser.FlagDocument != 0:
+	case t.flags&(parser.FlagDocument|parser.FlagValueChanged) == parser.FlagDocument:
 		return f.namesInDocument(t, value, org)
 	case t.flags&parser.FlagAlternative != 0 && isNoOrg(value):
 		return false
@@ -91,9 +91,9 @@ func (f orgForm) namesOther(t *orgTerm, value, org string) bool {
 	return f.isID(value) || strings.HasPrefix(value, "{")
 }
 
-// otherUUID reports whether a text has a uuid in it, and not the org's.
+// otherUUID reports whether a text has a uuid in it that is not the org's.
 func (f orgForm) otherUUID(text, org string) bool {
-	if f != orgUUID || f.holds(text, org) && !strings.HasPrefix(text, "{") {
+	if f != orgUUID {
 		return false
 	}
 	own, _ := parseUUID(org)
@@ -217,10 +217,7 @@ func (f orgForm) matchesRegex(pattern, org string) bool {
 	if len(pattern) > maxPattern {
 		return false
 	}
-	if f.holds(pattern, org) && !f.otherUUID(pattern, org) {
-		return true
-	}
-	for _, piece := range strings.FieldsFunc(inClass.ReplaceAllString(pattern, "|"), func(r rune) bool { return strings.ContainsRune(`^$.*+?()|\%_"#`, r) }) {
+	for _, piece := range strings.FieldsFunc(inClass.ReplaceAllString(pattern, "|"), func(r rune) bool { return strings.ContainsRune(`^$.*+?()|\%_"#,;/ `, r) }) {
 		if !f.partOf(piece, org) || f != orgUUID && !strings.Contains(strings.ToLower(org), strings.ToLower(piece)) {
 			return false
 		}

@@ -41,6 +41,7 @@ func (i *Inspection) readTerms(b *parser.Batch) {
 		var of Inspection // this statement alone
 		of.addTerms(b, s)
 		if s.Kind == parser.KindPrepare && len(of.orgParams)+len(of.orgConstants) > 0 {
+			of.Kind = s.Kind.String()
 			i.Prepares = append(i.Prepares, PreparedStatement{s.Prepared, &of})
 		}
 		i.orgConstants = append(i.orgConstants, of.orgConstants...)

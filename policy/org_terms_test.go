@@ -1,11 +1,11 @@
 package policy
 
 import (
+	"encoding/binary"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
-
-	"github.com/pgbulkhead/bulkhead/parser"
 )
 
 // orgIDs are ids of one type: the own org's, another's, and one of something
@@ -99,5 +99,60 @@ func TestNamesAnotherOrg(t *testing.T) {
 			}
 		}
 	}
-	_ = parser.Options{}
+}
+
+// The same with the ids bound to parameters, as text and in binary form.
+func TestBindsAnotherOrg(t *testing.T) {
+	for _, ids := range orgIDsOf {
+		e := orgEngine(t, ids.form)
+		// bind is the rule that refuses value in the place of the constant mark.
+		bind := func(sql, mark, value string) (rules []string) {
+			sql, mark = ids.fill(sql), ids.fill(mark)
+			i := e.Inspect(t.Context(), strings.ReplaceAll(sql, mark, "$1"), Extended)
+			if i.Decision.Rule != "" {
+				t.Fatalf("%s refused: %s", i.Decision.Rule, sql)
+			}
+			for format, raw := range binaryForms(ids, value) {
+				rules = append(rules, e.CheckParam(i, 1, format, raw, ids.own).Rule)
+			}
+			return rules
+		}
+		each := func(file, mark string, check func(sql string)) {
+			for _, sql := range orgLines(t, file) {
+				if strings.Contains(sql, mark) && !strings.HasPrefix(sql, "PREPARE") && !regexp.MustCompile(`[EUT&] ?'[AB]'|'[AB]'[^,);: =|']`).MatchString(sql+" ") {
+					check(sql)
+				}
+			}
+		}
+		each("org_attacks.txt", "'B'", func(sql string) {
+			for _, rule := range bind(sql, "'B'", ids.other) {
+				if rule != "G802" {
+					t.Errorf("%s: got %q: %s", ids.form, rule, sql)
+				}
+			}
+		})
+		for mark, value := range map[string]string{"'X'": ids.thing, "'A'": ids.own} {
+			each("org_benign.txt", mark, func(sql string) {
+				for _, rule := range bind(sql, mark, value) {
+					if rule != "" {
+						t.Errorf("%s: %s: got %q, want none: %s", ids.form, mark, rule, sql)
+					}
+				}
+			})
+		}
+	}
+}
+
+// binaryForms are the forms in which a client may send an id, by format.
+func binaryForms(ids orgIDs, value string) map[int16][]byte {
+	forms := map[int16][]byte{0: []byte(value), 1: []byte(value)}
+	switch ids.form {
+	case "uuid":
+		raw, _ := parseUUID(value)
+		forms[1] = raw[:]
+	case "integer":
+		n, _ := parseInteger(value)
+		forms[1] = binary.BigEndian.AppendUint64(nil, uint64(n))
+	}
+	return forms
 }
