@@ -72,7 +72,7 @@ const starName = "*"
 
 // followFlow fills in the tenant terms of a statement.
 func (w *walker) followFlow(stmt node) {
-	if len(w.options.TenantColumns) == 0 || !w.values {
+	if len(w.options.TenantColumns) == 0 || !w.flow.relevant() {
 		return
 	}
 	f := &flow{walker: w, left: maxFlow}

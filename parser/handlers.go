@@ -23,6 +23,9 @@ func handlers() map[string]handler {
 		"ColumnRef":     columnRef,
 		"A_Indirection": indirection,
 		"RangeFunction": rangeFunction,
+		"ResTarget":     resTarget,
+		"JoinExpr":      joinExpr,
+		"Alias":         alias,
 		"TypeName":      typeName,
 		"RoleSpec":      roleSpec,
 	}
@@ -36,6 +39,7 @@ func selectStmt(w *walker, n node) {
 	if n.child("into_clause").ok() {
 		w.statement.Flags |= FlagSelectInto
 	}
+	w.flow.queries++
 	w.scope(n, func() { w.descend(n, "with_clause") })
 }
 
@@ -59,6 +63,7 @@ func currentOf(w *walker, n node) {
 
 func insertStmt(w *walker, n node) {
 	w.statement.Flags |= FlagModifies
+	w.flow.sure = w.flow.sure || n.count("cols") == 0
 	w.scope(n, func() {
 		access := AccessInsert
 		if conflict := n.child("on_conflict_clause"); conflict.enum("action") == "ONCONFLICT_UPDATE" {
@@ -104,6 +109,7 @@ func mergeStmt(w *walker, n node) {
 func (w *walker) mergeWhen(n node) Access {
 	switch n.enum("command_type") {
 	case "CMD_INSERT":
+		w.flow.sure = w.flow.sure || n.count("target_list") == 0
 		return AccessInsert
 	case "CMD_UPDATE":
 		return AccessUpdate
@@ -116,7 +122,7 @@ func (w *walker) mergeWhen(n node) Access {
 // constantLeaf descends no further: the messages in an A_Const hold one value each.
 // Lists of constants are the longest there are.
 func constantLeaf(w *walker, n node) {
-	w.values = true
+	w.flow.values = true
 	r := n.read()
 	for r.next() {
 		if r.field == nil {
@@ -129,21 +135,15 @@ func constantLeaf(w *walker, n node) {
 }
 
 func param(w *walker, n node) {
-	w.values = true
+	w.flow.values = true
 	w.descend(n)
-}
-
-func columnRef(w *walker, n node) {
-	w.descend(n)
-	if fields := n.count("fields"); fields > 1 {
-		w.attributes(n.list("fields"), 1)
-	}
 }
 
 func indirection(w *walker, n node) {
 	w.descend(n)
 	before := len(w.statement.Attributes)
 	w.attributes(n.list("indirection"), 0)
+	w.flow.sure = w.flow.sure || n.child("indirection").is("A_Star")
 	w.statement.Selected = append(w.statement.Selected, w.statement.Attributes[before:]...)
 }
 
@@ -155,7 +155,9 @@ func rangeFunction(w *walker, n node) {
 func (w *walker) attributes(parts []node, from int) {
 	for i := from; i < len(parts); i++ {
 		if parts[i].is("String") {
-			w.statement.Attributes = append(w.statement.Attributes, parts[i].text("sval"))
+			name := parts[i].text("sval")
+			w.mentionColumn(name)
+			w.statement.Attributes = append(w.statement.Attributes, name)
 		}
 	}
 }
