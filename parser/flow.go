@@ -29,9 +29,13 @@ type flow struct {
 	depth   int
 }
 
-// maxFlow bounds the work for one statement: WITH a AS (...), b AS (SELECT
-// coalesce(x, x) FROM a), ... doubles the number of values with every step.
-const maxFlow = 1 << 21
+// leastFlow bounds the work for one statement, with what is added for each byte
+// of it: WITH a AS (...), b AS (SELECT coalesce(x, x) FROM a), ... doubles the
+// number of values with every step. A constant takes two bytes at least.
+const (
+	leastFlow   = 1 << 16
+	flowPerByte = 2
+)
 
 // column is a column of a table that the statement reads or writes.
 type column struct {
@@ -75,7 +79,7 @@ func (w *walker) followFlow(stmt node) {
 	if len(w.options.TenantColumns) == 0 || !w.flow.relevant() {
 		return
 	}
-	f := &flow{walker: w, left: maxFlow}
+	f := &flow{walker: w, left: leastFlow + flowPerByte*(w.statement.End-w.statement.Start)}
 	f.value(stmt, nil)
 	if f.left < 0 {
 		w.unknown("values that flow too far")
@@ -143,9 +147,27 @@ func (f *flow) add(v, other flowValue, flags TermFlags) flowValue {
 	}
 	for _, l := range other.leaves {
 		l.flags |= flags
-		v.leaves = append(v.leaves, l)
+		if !v.has(&l) {
+			v.leaves = append(v.leaves, l)
+		}
 	}
 	return v
+}
+
+// fewLeaves is how many leaves are looked through for one that is there.
+const fewLeaves = 8
+
+// has reports whether a column is among the first leaves.
+func (v *flowValue) has(l *leaf) bool {
+	if l.column == nil {
+		return false
+	}
+	for i := range min(len(v.leaves), fewLeaves) {
+		if v.leaves[i].column == l.column && v.leaves[i].flags == l.flags {
+			return true
+		}
+	}
+	return false
 }
 
 // source is an item of FROM, or the target of a statement.

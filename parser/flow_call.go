@@ -232,19 +232,21 @@ func (f *flow) combine(args []flowValue, fold func([]string) (string, bool)) flo
 	if constant && !v.opaque {
 		return flowValue{leaves: []leaf{folded(leaf{value: Value{Kind: ValueConstant}}, texts, fold)}}
 	}
+	computed := false
 	for _, a := range args {
 		for _, l := range a.leaves {
 			switch {
 			case l.column != nil:
 				l.flags |= FlagColumnChanged
-			case columns || v.opaque || l.value.Kind == ValueConstant && params:
+			case columns || v.opaque || computed || l.value.Kind == ValueConstant && params:
 				continue
 			case l.value.Kind == ValueParam:
 				l.flags |= FlagValueChanged
 			default:
 				l.flags |= FlagComputed
+				computed = true // one stands for all
 			}
-			if f.spend(1) {
+			if f.spend(1) && !v.has(&l) {
 				v.leaves = append(v.leaves, l)
 			}
 		}

@@ -117,6 +117,9 @@ func (f *flow) compareLeaves(op operator, left, right []leaf) {
 			continue
 		}
 		for j := range right {
+			if f.left < 0 {
+				return
+			}
 			r := &right[j]
 			switch {
 			case r.column == nil:
