@@ -138,8 +138,11 @@ func (f *flow) meet(c *column, t TenantTerm) {
 // add appends the leaves of another value that the expression may have.
 func (f *flow) add(v, other flowValue, flags TermFlags) flowValue {
 	v.opaque = v.opaque || other.opaque
-	if !f.spend(len(other.leaves)) {
+	if !f.spend(len(other.leaves) + len(other.fields)) {
 		return v
+	}
+	if len(other.fields) > 0 {
+		v.fields = f.addFields(v.fields, other.fields)
 	}
 	if flags == 0 && len(v.leaves) == 0 {
 		v.leaves = slices.Clip(other.leaves)
@@ -152,6 +155,20 @@ func (f *flow) add(v, other flowValue, flags TermFlags) flowValue {
 		}
 	}
 	return v
+}
+
+// addFields adds the fields of another row that the expression may be.
+func (f *flow) addFields(fields, other []output) []output {
+	if len(fields) == 0 {
+		return other
+	}
+	merged := slices.Clone(fields)
+	for i := range min(len(merged), len(other)) {
+		if merged[i].star == nil && other[i].star == nil {
+			merged[i].value = f.add(merged[i].value, other[i].value, 0)
+		}
+	}
+	return merged
 }
 
 // fewLeaves is how many leaves are looked through for one that is there.
@@ -319,7 +336,6 @@ func (f *flow) output(list []output, name string) (v flowValue, ok bool) {
 			}
 		case o.name == name:
 			v, ok = f.add(v, o.value, 0), true
-			v.fields = o.value.fields
 		}
 	}
 	if ok && f.isTenant(name) {

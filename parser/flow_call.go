@@ -20,6 +20,7 @@ const (
 	flowElements                      // the members of a JSON document
 	flowBuilds                        // a JSON document of the arguments
 	flowCounts                        // a number that tells nothing of an id but whether it is one
+	flowSets                          // set_config: the second argument
 	flowSplits                        // the parts of the first argument
 )
 
@@ -37,21 +38,23 @@ var flowNames = func() map[string]flowClass {
 			to_json to_jsonb row_to_json array_to_json json_agg jsonb_agg jsonb_strip_nulls json_strip_nulls jsonb_pretty record_out
 			abs int4abs int8abs sign ceil ceiling floor round trunc int4um int8um int4up int8up int4pl int8pl int48pl int84pl int24pl int42pl
 			int4mi int8mi int48mi int84mi int24mi int42mi int4mul int8mul int48mul int84mul int4div int8div int48div int84div numeric_add numeric_sub numeric_mul numeric_div
-			div power sqrt gcd lcm factorial`,
+			div power sqrt gcd lcm factorial hashtext hashtextextended uuid_hash hashint4 hashint8 xpath xml xmlparse xmlserialize
+			to_tsvector to_tsquery plainto_tsquery phraseto_tsquery websearch_to_tsquery tsvector tsquery jsonb json`,
 		flowBuilds: `json_build_object jsonb_build_object json_build_array jsonb_build_array json_object jsonb_object json_object_agg jsonb_object_agg
 			jsonb_set jsonb_insert jsonb_concat`,
-		flowCounts: "length char_length character_length octet_length ascii bit_length mod hashtext",
+		flowCounts: "length char_length character_length octet_length ascii bit_length mod",
 		flowKeeps: `unnest array_agg min max first_value last_value nth_value lag lead any_value generate_series array_fill trim_array
 			similar_to_escape similar_escape like_escape`,
+		flowSets:   "set_config",
 		flowSplits: "string_to_array string_to_table regexp_split_to_array regexp_split_to_table",
 		flowEqual: `uuid_eq texteq int2eq int4eq int8eq int24eq int42eq int28eq int82eq int48eq int84eq numeric_eq bpchareq byteaeq nameeq array_eq record_eq
 			jsonb_eq not_distinct`,
 		flowOrder: `uuid_lt uuid_le uuid_gt uuid_ge uuid_cmp text_lt text_le text_gt text_ge bttextcmp btint2cmp btint4cmp btint8cmp btint48cmp btint84cmp
 			int4lt int4le int4gt int4ge int8lt int8le int8gt int8ge numeric_cmp array_position array_positions arraycontains arraycontained arrayoverlap
-			jsonb_contains jsonb_contained jsonb_exists uuid_hash`,
+			jsonb_contains jsonb_contained`,
 		flowUnequal: `uuid_ne textne int2ne int4ne int8ne int48ne int84ne numeric_ne array_ne textnlike nlikejoinsel notlike texticnlike textregexne texticregexne`,
 		flowLooks: `starts_with textlike like texticlike textregexeq texticregexeq strpos position textpos regexp_like regexp_count regexp_instr
-			jsonb_path_exists jsonb_path_match jsonb_path_exists_opr jsonb_path_match_opr`,
+			jsonb_exists jsonb_exists_any jsonb_exists_all ts_match_vq ts_match_tt jsonb_path_exists jsonb_path_match jsonb_path_exists_opr jsonb_path_match_opr`,
 		flowMember: `json_extract_path json_extract_path_text jsonb_extract_path jsonb_extract_path_text json_object_field json_object_field_text
 			jsonb_object_field jsonb_object_field_text json_array_element json_array_element_text jsonb_array_element jsonb_array_element_text`,
 		flowElements: `json_array_elements json_array_elements_text jsonb_array_elements jsonb_array_elements_text json_each json_each_text jsonb_each
@@ -77,6 +80,8 @@ func (f *flow) call(n node, s *scope) flowValue {
 		return f.userCall(name, args)
 	}
 	switch flowNames[name.Name] {
+	case flowSets:
+		return args[min(1, len(args)-1)]
 	case flowShapes:
 		return f.combine(args, foldFunction(name.Name))
 	case flowBuilds:
@@ -158,7 +163,6 @@ func (f *flow) built(args []flowValue) flowValue {
 // kept are the values that the first argument has: in an array or a list.
 func (f *flow) kept(name string, args []flowValue) flowValue {
 	v := args[0]
-	v.fields = nil
 	if name == "generate_series" || name == "lag" || name == "lead" {
 		for _, a := range args[1:] {
 			v = f.add(v, a, FlagAlternative)

@@ -13,6 +13,7 @@ const (
 	opLike                    // LIKE; a pattern
 	opRegex                   // SIMILAR TO, ~
 	opNotLike                 // NOT LIKE, !~
+	opLooks                   // @@, ?: looks for one side in the other
 	opShape                   // ||, +: the result has the operands in it
 	opJSON                    // ->, ->>: a member of the left one
 )
@@ -32,6 +33,8 @@ func operatorOf(name string) operator {
 		return opRegex
 	case "!~~", "!~~*", "!~", "!~*":
 		return opNotLike
+	case "?", "?|", "?&", "@@", "@@@", "@?":
+		return opLooks
 	case "||", "+", "-", "*", "/", "@", "|/", "^":
 		return opShape
 	case "->", "->>", "#>", "#>>":
@@ -79,7 +82,11 @@ func (f *flow) shaped(n node, left, right flowValue) flowValue {
 	if !n.child("lexpr").ok() {
 		return f.changed(right, foldOperator(n.child("name").text("sval")))
 	}
-	return f.combine([]flowValue{left, right}, foldOperator(n.child("name").text("sval")))
+	name := n.child("name").text("sval")
+	if name == "-" {
+		f.compare(opUnequal, left, right) // org_id - 5 = 0
+	}
+	return f.combine([]flowValue{left, right}, foldOperator(name))
 }
 
 // compare notes what meets what, on either side of a comparison.
@@ -141,7 +148,7 @@ func (o operator) match() Match {
 		return MatchUnequal
 	case opLike:
 		return MatchLike
-	case opRegex:
+	case opRegex, opLooks:
 		return MatchRegex
 	}
 	return MatchEqual

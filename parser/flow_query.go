@@ -106,11 +106,7 @@ func (f *flow) rows(lists []node, s *scope) []output {
 			if i == len(list) {
 				list = append(list, output{name: "column" + itoa(i+1)})
 			}
-			v := f.value(item, s)
-			list[i].value = f.add(list[i].value, v, 0)
-			if len(lists) == 1 {
-				list[i].value.fields = v.fields
-			}
+			list[i].value = f.add(list[i].value, f.value(item, s), 0)
 			i++
 		})
 	}
@@ -241,9 +237,25 @@ func (f *flow) fromItem(n node, s *scope) []*source {
 	case "JoinExpr":
 		return f.join(n, s)
 	}
+	if n.is("RangeTableFunc") {
+		return []*source{f.xmlTable(n, s)}
+	}
 	f.value(n, s)
 	alias := n.childIfKnown("alias")
 	return []*source{{name: alias.textIfSet("aliasname"), renamed: stringsOf(alias.list("colnames"))}}
+}
+
+// xmlTable is XMLTABLE: each column is made of the document.
+func (f *flow) xmlTable(n node, s *scope) *source {
+	document := f.changed(f.value(n.child("docexpr"), s), nil)
+	f.rest(n, s, "docexpr", "alias", "columns")
+	var list []output
+	for _, c := range n.list("columns") {
+		list = append(list, output{name: c.text("colname"), value: f.add(document, f.value(c.child("coldefexpr"), s), FlagAlternative)})
+	}
+	src := &source{name: n.child("alias").textIfSet("aliasname"), renamed: stringsOf(n.child("alias").list("colnames"))}
+	src.setOutputs(list)
+	return src
 }
 
 // childIfKnown is child for a field that the message may not have.
@@ -336,7 +348,6 @@ func (f *flow) amongst(list []*source, name string) (v flowValue, ok bool) {
 	for _, src := range list {
 		if found, has := f.field(src, name); has {
 			v, ok = f.add(v, found, 0), true
-			v.fields = found.fields
 		}
 	}
 	return v, ok

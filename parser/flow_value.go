@@ -76,11 +76,29 @@ func (f *flow) several(n node, s *scope) (v flowValue) {
 			v = f.add(v, f.value(when.child("result"), s), FlagAlternative)
 		}
 		v = f.add(v, f.value(n.child("defresult"), s), FlagAlternative)
+	case "XmlExpr", "XmlSerialize", "JsonObjectConstructor", "JsonArrayConstructor", "JsonKeyValue", "JsonValueExpr", "JsonArrayQueryConstructor":
+		return f.built(f.parts(n, s))
 	default:
 		f.rest(n, s)
 		v.opaque = true
 	}
 	return v
+}
+
+// parts are the values of all fields of n.
+func (f *flow) parts(n node, s *scope) (list []flowValue) {
+	for r := n.read(); r.next(); {
+		if r.field == nil || r.field.message == nil {
+			continue
+		}
+		child := node{r.field.message, r.value.bytes}.unwrap()
+		if child.is("List") || child.is("ResTarget") || child.is("JsonKeyValue") || child.is("JsonValueExpr") {
+			list = append(list, f.parts(child, s)...)
+		} else if !child.is("JsonFormat") && !child.is("JsonOutput") && !child.is("TypeName") && !child.is("JsonReturning") {
+			list = append(list, f.value(child, s))
+		}
+	}
+	return list
 }
 
 // first is the value of a query that stands for one.
@@ -162,7 +180,6 @@ func (f *flow) unqualified(name string, s *scope) (v flowValue, ok bool) {
 			}
 			if found, has := f.field(src, name); has {
 				v, ok = f.add(v, found, 0), true
-				v.fields = found.fields
 			}
 		}
 		if ok {

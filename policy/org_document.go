@@ -21,6 +21,9 @@ func (f orgForm) namesInRow(t *orgTerm, value, org string) bool {
 			return f.memberNames(document, func(key string) bool { return f.isOrgKey(t, key) }, org)
 		}
 	}
+	if strings.Contains(value, t.column) && !f.holds(value, org) {
+		return strings.ContainsAny(strings.ReplaceAll(value, t.column, ""), "0123456789abcdefghijklmnopqrstuvwxyz")
+	}
 	return f.otherUUID(value, org)
 }
 
