@@ -30,7 +30,8 @@ func (f orgForm) names(t *orgTerm, value, org string) bool {
 	case parser.MatchUnequal:
 		return f.namesOther(t, value, org)
 	case parser.MatchLike:
-		return !f.partOf(value, org) && !matchesLike(value, org) && !matchesLike(value, compactID(org))
+		changed := t.flags&(parser.FlagColumnChanged|parser.FlagValueChanged) != 0
+		return !f.holds(value, org) && !matchesLike(value, org) && !matchesLike(value, compactID(org)) && !(changed && f.partOf(value, org))
 	case parser.MatchRegex:
 		return !f.matchesRegex(value, org)
 	}
@@ -88,7 +89,7 @@ func (f orgForm) namesOther(t *orgTerm, value, org string) bool {
 	if isNoOrg(value) || f.same(value, org) || f.sameText(bytesOf(value), org) {
 		return false
 	}
-	return f.isID(value) || strings.HasPrefix(value, "{")
+	return (f.isID(value) || strings.HasPrefix(value, "{")) && !strings.Contains(value, "%") // NOT LIKE 'test%' names none
 }
 
 // otherUUID reports whether a text has a uuid in it that is not the org's.
