@@ -34,7 +34,7 @@ func (b *Batch) Release() {
 	if cap(kept) > keptStatements {
 		kept = nil
 	}
-	*b = Batch{Statements: kept}
+	*b = Batch{Statements: kept, walker: walker{flow: b.walker.flow.reset()}}
 	batches.Put(b)
 }
 

@@ -2,7 +2,6 @@ package parser
 
 import (
 	"slices"
-	"strings"
 )
 
 // Table is what is known of a table: for INSERT without a list of columns,
@@ -218,25 +217,32 @@ func (s *scope) cte(name string) *source {
 
 // isTenant reports whether a name is that of a column that carries the org, as
 // catalogues are searched for it: without regard to case and underscores.
-func (o *Options) isTenant(name string) bool {
+func isTenant[T string | []byte](o *Options, name T) bool {
 	for _, t := range o.TenantColumns {
-		if name == t || sameColumn(name, t) {
+		if sameColumn(name, t) {
 			return true
 		}
 	}
 	return false
 }
 
-func sameColumn(a, b string) bool {
+func sameColumn[T string | []byte](name T, column string) bool {
+	i, j := 0, 0
 	for {
-		a, b = strings.TrimLeft(a, "_"), strings.TrimLeft(b, "_")
-		if a == "" || b == "" {
-			return a == b
+		for i < len(name) && name[i] == '_' {
+			i++
 		}
-		if lowerByte(a[0]) != lowerByte(b[0]) {
+		for j < len(column) && column[j] == '_' {
+			j++
+		}
+		if i == len(name) || j == len(column) {
+			return i == len(name) && j == len(column)
+		}
+		if lowerByte(name[i]) != lowerByte(column[j]) {
 			return false
 		}
-		a, b = a[1:], b[1:]
+		i++
+		j++
 	}
 }
 
@@ -281,7 +287,7 @@ func (f *flow) at(s *source, i int) output {
 	return output{name: name, value: f.columnValue(s.column(name, tenant || len(s.known) == 0 && f.isTenant(name)))}
 }
 
-func (f *flow) isTenant(name string) bool { return f.walker.options.isTenant(name) }
+func (f *flow) isTenant(name string) bool { return isTenant(f.walker.options, name) }
 
 func (f *flow) carries(t *Table, column string) bool {
 	return slices.Contains(t.Org, column) || f.isTenant(column)

@@ -1,5 +1,7 @@
 package parser
 
+import "bytes"
+
 // Whether the flow of values has to be followed: most statements of an
 // application that leaves the org to row security cannot name one.
 
@@ -14,8 +16,15 @@ type relevance struct {
 	stars     int  // *
 	listed    int  // those that are columns of a query's result
 	queries   int
-	relations []string // names and aliases
-	simple    []string // names of columns: they may mean a whole row
+	relations [][]byte // names and aliases, of the tree
+	simple    [][]byte // names of columns: they may mean a whole row
+}
+
+// reset is for another statement: with the memory of the lists.
+func (r *relevance) reset() relevance {
+	clear(r.relations)
+	clear(r.simple)
+	return relevance{relations: r.relations[:0], simple: r.simple[:0]}
 }
 
 // relevant reports whether the statement may have tenant terms.
@@ -28,7 +37,7 @@ func (r *relevance) relevant() bool {
 	}
 	for _, name := range r.simple {
 		for _, relation := range r.relations {
-			if name == relation {
+			if bytes.Equal(name, relation) {
 				return true
 			}
 		}
@@ -37,30 +46,30 @@ func (r *relevance) relevant() bool {
 }
 
 // mention notes a name that may be that of a column of the org.
-func (w *walker) mention(name string) {
-	w.flow.sure = w.flow.sure || w.options.isTenant(name)
+func (w *walker) mention(name []byte) {
+	w.flow.sure = w.flow.sure || isTenant(w.options, name)
 }
 
 // mentionRelation notes a relation: it may have a column that carries the org
 // under another name.
-func (w *walker) mentionRelation(name Name) {
+func (w *walker) mentionRelation(n node, name Name) {
 	if len(w.options.TenantColumns) == 0 {
 		return
 	}
-	w.flow.relations = append(w.flow.relations, name.Name)
+	w.flow.relations = append(w.flow.relations, n.raw("relname"))
 	if w.flow.sure || w.options.Tables == nil {
 		return
 	}
 	for _, t := range w.options.Tables(name) {
 		for _, column := range t.Org {
-			w.flow.sure = w.flow.sure || !w.options.isTenant(column)
+			w.flow.sure = w.flow.sure || !isTenant(w.options, column)
 		}
 	}
 }
 
 // mentionColumn notes the name of a column. It may be that of a relation: the
 // whole row.
-func (w *walker) mentionColumn(name string) {
+func (w *walker) mentionColumn(name []byte) {
 	if len(w.options.TenantColumns) == 0 {
 		return
 	}
@@ -78,11 +87,17 @@ func columnRef(w *walker, n node) {
 	case last.is("A_Star"):
 		w.flow.stars++
 	case fields == 1 && len(w.options.TenantColumns) > 0:
-		w.mentionColumn(last.text("sval"))
+		w.mentionColumn(last.raw("sval"))
 	}
 	if fields > 1 {
 		w.attributes(n.list("fields"), 1)
 	}
+}
+
+// raw is text as bytes of the tree, for what is only looked at.
+func (n node) raw(name string) []byte {
+	_, v, _ := n.last(name)
+	return v.bytes
 }
 
 // resTarget is a column of a result, or one that is written.
@@ -91,7 +106,7 @@ func resTarget(w *walker, n node) {
 	if len(w.options.TenantColumns) == 0 {
 		return
 	}
-	w.mention(n.text("name"))
+	w.mention(n.raw("name"))
 	if val := n.child("val"); val.is("ColumnRef") && val.child("fields").is("A_Star") {
 		w.flow.listed++
 	}
@@ -100,9 +115,11 @@ func resTarget(w *walker, n node) {
 func joinExpr(w *walker, n node) {
 	w.descend(n)
 	w.flow.sure = w.flow.sure || n.flag("is_natural")
-	for _, name := range stringsOf(n.list("using_clause")) {
-		w.mention(name)
-	}
+	n.each("using_clause", func(name node) {
+		if name.is("String") {
+			w.mention(name.raw("sval"))
+		}
+	})
 }
 
 // alias is AS t (a, b): it renames columns.
@@ -110,6 +127,6 @@ func alias(w *walker, n node) {
 	w.descend(n)
 	w.flow.sure = w.flow.sure || n.count("colnames") > 0
 	if len(w.options.TenantColumns) > 0 {
-		w.flow.relations = append(w.flow.relations, n.text("aliasname"))
+		w.flow.relations = append(w.flow.relations, n.raw("aliasname"))
 	}
 }

@@ -155,9 +155,8 @@ func rangeFunction(w *walker, n node) {
 func (w *walker) attributes(parts []node, from int) {
 	for i := from; i < len(parts); i++ {
 		if parts[i].is("String") {
-			name := parts[i].text("sval")
-			w.mentionColumn(name)
-			w.statement.Attributes = append(w.statement.Attributes, name)
+			w.mentionColumn(parts[i].raw("sval"))
+			w.statement.Attributes = append(w.statement.Attributes, parts[i].text("sval"))
 		}
 	}
 }

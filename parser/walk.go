@@ -221,7 +221,7 @@ func (w *walker) addCTE(n node) {
 func (w *walker) relation(n node, access Access) {
 	w.descend(n)
 	name := Name{Catalog: n.text("catalogname"), Schema: n.text("schemaname"), Name: n.text("relname")}
-	w.mentionRelation(name)
+	w.mentionRelation(n, name)
 	if access == AccessRead && name.Schema == "" && w.isCTE[name.Name] > 0 {
 		return
 	}

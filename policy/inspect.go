@@ -9,7 +9,7 @@ func (e *Engine) inspect(text string) *Inspection {
 	k := e.known.Load()
 	i := &Inspection{source: text, known: k}
 	how := e.options.parse
-	how.Tables = k.tables
+	how.Tables = k.tablesOf
 	batch, err := parser.Parse(text, how)
 	if err != nil {
 		e.notUnderstood(i, err)

@@ -18,6 +18,7 @@ type known struct {
 	functions map[string][]*knownFunction // by unqualified name
 	types     map[string][]string         // schemas by unqualified name
 	layouts   map[string][]parser.Table   // of the relations of that name, in their order
+	tablesOf  func(parser.Name) []parser.Table
 }
 
 // knownRelation is a relation and what rules say to its use.
@@ -36,6 +37,7 @@ type knownFunction struct {
 // newKnown works out what follows from c for the roles of sessions.
 func newKnown(c *Catalog, o *compiledOptions) *known {
 	k := &known{catalog: c, absent: c == nil, options: o}
+	k.tablesOf = k.tables // made once
 	if c == nil {
 		k.catalog = &Catalog{}
 		return k

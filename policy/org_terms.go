@@ -38,14 +38,14 @@ type Execution struct {
 func (i *Inspection) readTerms(b *parser.Batch) {
 	for n := range b.Statements {
 		s := &b.Statements[n]
-		var of Inspection // this statement alone
-		of.addTerms(b, s)
-		if s.Kind == parser.KindPrepare && len(of.orgParams)+len(of.orgConstants) > 0 {
-			of.Kind = s.Kind.String()
-			i.Prepares = append(i.Prepares, PreparedStatement{s.Prepared, &of})
+		constants, params := len(i.orgConstants), len(i.orgParams)
+		i.addTerms(b, s)
+		constantsOf, paramsOf := i.orgConstants[constants:], i.orgParams[params:]
+		if s.Kind == parser.KindPrepare && len(constantsOf)+len(paramsOf) > 0 {
+			of := &Inspection{Kind: s.Kind.String(), orgConstants: slices.Clone(constantsOf), orgParams: slices.Clone(paramsOf)}
+			of.sortParams()
+			i.Prepares = append(i.Prepares, PreparedStatement{s.Prepared, of})
 		}
-		i.orgConstants = append(i.orgConstants, of.orgConstants...)
-		i.orgParams = append(i.orgParams, of.orgParams...)
 		i.addExecution(b, s)
 	}
 	i.sortParams()
@@ -66,12 +66,14 @@ func (i *Inspection) addTerms(b *parser.Batch, s *parser.Statement) {
 			i.orgParams = append(i.orgParams, term)
 		}
 	}
-	i.sortParams()
 }
 
+// sortParams puts the parameters in order.
 func (i *Inspection) sortParams() {
+	if len(i.orgParams) == 0 {
+		return
+	}
 	slices.SortStableFunc(i.orgParams, func(a, b orgTerm) int { return cmp.Compare(a.param, b.param) })
-	i.OrgParams = nil
 	for k := range i.orgParams {
 		i.OrgParams = append(i.OrgParams, i.orgParams[k].param)
 	}
