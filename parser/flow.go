@@ -9,6 +9,9 @@ import (
 type Table struct {
 	Columns []string // in their order
 	Org     []string // those of them that carry the org
+	// Key is the key of the table of orgs, which such columns reference. It
+	// counts where it is compared, not where it is written: that makes an org.
+	Key string
 }
 
 // The flow of values: which constants and parameters of a statement meet a
@@ -40,6 +43,7 @@ const (
 type column struct {
 	name   string
 	tenant bool
+	key    bool         // Table.Key
 	same   *column      // it equals this one; nil for the first of its class
 	met    []TenantTerm // what it is compared with, or given
 }
@@ -272,25 +276,25 @@ func (f *flow) at(s *source, i int) output {
 	if !s.table {
 		return s.outputs[i]
 	}
-	name, tenant := "", false
+	name, known := "", ""
 	for k := range s.known {
-		if t := &s.known[k]; i < len(t.Columns) {
-			if name == "" || f.carries(t, t.Columns[i]) {
-				name = t.Columns[i]
-			}
-			tenant = tenant || f.carries(t, t.Columns[i])
+		if t := &s.known[k]; i < len(t.Columns) && (known == "" || f.carries(t, t.Columns[i])) {
+			known = t.Columns[i]
 		}
 	}
-	if i < len(s.renamed) {
+	if name = known; i < len(s.renamed) {
 		name = s.renamed[i]
 	}
-	return output{name: name, value: f.columnValue(s.column(name, tenant || len(s.known) == 0 && f.isTenant(name)))}
+	if known == "" {
+		known = name
+	}
+	return output{name: name, value: f.columnValue(f.column(s, name, known))}
 }
 
 func (f *flow) isTenant(name string) bool { return isTenant(f.walker.options, name) }
 
 func (f *flow) carries(t *Table, column string) bool {
-	return slices.Contains(t.Org, column) || f.isTenant(column)
+	return slices.Contains(t.Org, column) || t.Key == column || f.isTenant(column)
 }
 
 func (f *flow) columnValue(c *column) flowValue {
@@ -298,14 +302,21 @@ func (f *flow) columnValue(c *column) flowValue {
 }
 
 // column returns the column of a table by the name that the statement knows it
-// by.
-func (s *source) column(name string, tenant bool) *column {
+// by; the catalogue knows it as known.
+func (f *flow) column(s *source, name, known string) *column {
 	for _, c := range s.columns {
 		if c.name == name {
 			return c
 		}
 	}
-	c := &column{name: name, tenant: tenant}
+	c := &column{name: name, tenant: f.isTenant(known)}
+	for i := range s.known {
+		t := &s.known[i]
+		c.tenant = c.tenant || slices.Contains(t.Org, known)
+		c.key = c.key || t.Key == known && known != ""
+	}
+	c.key = c.key && !c.tenant
+	c.tenant = c.tenant || c.key
 	s.columns = append(s.columns, c)
 	return c
 }
@@ -318,17 +329,11 @@ func (f *flow) field(s *source, name string) (v flowValue, ok bool) {
 	if i := slices.Index(s.renamed, name); i >= 0 {
 		return f.at(s, i).value, true
 	}
-	tenant, found := f.isTenant(name), len(s.known) == 0
-	for k := range s.known {
-		if slices.Contains(s.known[k].Columns, name) {
-			found = true
-			tenant = tenant || slices.Contains(s.known[k].Org, name)
-		}
-	}
-	if !found {
+	known := len(s.known) == 0 || slices.ContainsFunc(s.known, func(t Table) bool { return slices.Contains(t.Columns, name) })
+	if !known {
 		return flowValue{}, false
 	}
-	return f.columnValue(s.column(name, tenant)), true
+	return f.columnValue(f.column(s, name, name)), true
 }
 
 // output looks for a column of a query's result. One that is called as a

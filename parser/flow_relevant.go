@@ -61,6 +61,7 @@ func (w *walker) mentionRelation(n node, name Name) {
 		return
 	}
 	for _, t := range w.options.Tables(name) {
+		w.flow.sure = w.flow.sure || t.Key != ""
 		for _, column := range t.Org {
 			w.flow.sure = w.flow.sure || !isTenant(w.options, column)
 		}

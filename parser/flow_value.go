@@ -289,7 +289,7 @@ func (f *flow) inside(v flowValue) []leaf {
 		o := &v.fields[i]
 		if o.star != nil {
 			for _, name := range f.walker.options.TenantColumns {
-				list = append(list, leaf{column: o.star.column(name, true), flags: FlagColumnInRow})
+				list = append(list, leaf{column: f.column(o.star, name, name), flags: FlagColumnInRow})
 			}
 		}
 		for _, l := range o.value.leaves {

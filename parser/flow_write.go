@@ -7,7 +7,7 @@ func itoa(n int) string { return strconv.Itoa(n) }
 // give notes that a column is given a value.
 func (f *flow) give(column, v flowValue) {
 	for _, c := range column.leaves {
-		if c.column == nil {
+		if c.column == nil || c.column.key {
 			continue
 		}
 		for i := range v.leaves {
@@ -53,11 +53,7 @@ func (f *flow) inserted(t *source, columns []node) []flowValue {
 // written is a column that a statement names as one to write. The names in
 // AS t (a, b) do not count there.
 func (f *flow) written(t *source, name string) flowValue {
-	tenant := f.isTenant(name)
-	for i := range t.known {
-		tenant = tenant || f.carries(&t.known[i], name)
-	}
-	return f.columnValue(t.column(name, tenant))
+	return f.columnValue(f.column(t, name, name))
 }
 
 // giveAll gives columns the values of a query. Behind a * of what is not known

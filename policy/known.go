@@ -105,7 +105,7 @@ func (k *known) layOut() {
 				t.Org = append(t.Org, r.TenantColumn)
 			}
 			if r.OrgKey != "" && !k.options.allowRelations.has(r.Schema, r.Name) {
-				t.Org = append(t.Org, r.OrgKey)
+				t.Key = r.OrgKey
 			}
 			k.layouts[name] = append(k.layouts[name], t)
 		}
