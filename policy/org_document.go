@@ -24,7 +24,7 @@ func (f orgForm) namesInRow(t *orgTerm, value, org string) bool {
 	if strings.Contains(value, t.column) && !f.holds(value, org) {
 		return strings.ContainsAny(strings.ReplaceAll(value, t.column, ""), "0123456789abcdefghijklmnopqrstuvwxyz")
 	}
-	return f.otherUUID(value, org)
+	return f.otherUUID(value, org) && !f.holds(value, org)
 }
 
 // isOrgKey reports whether a key is that of the column.

@@ -17,8 +17,8 @@ func (f orgForm) names(t *orgTerm, value, org string) bool {
 		return true
 	}
 	switch {
-	case t.flags&parser.FlagComputed != 0:
-		return t.match != parser.MatchUnequal // an id in disguise
+	case t.flags&parser.FlagComputed != 0: // an id in disguise
+		return t.match != parser.MatchUnequal && t.flags&parser.FlagColumnInRow == 0
 	case t.flags&parser.FlagColumnInRow != 0:
 		return f.namesInRow(t, value, org)
 	case t.flags&(parser.FlagDocument|parser.FlagValueChanged) == parser.FlagDocument:
