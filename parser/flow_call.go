@@ -83,6 +83,7 @@ func (f *flow) call(n node, s *scope) flowValue {
 	case flowSets:
 		return args[min(1, len(args)-1)]
 	case flowShapes:
+		f.comparePart(name.Name, args)
 		return f.combine(args, foldFunction(name.Name))
 	case flowBuilds:
 		return f.built(args)
@@ -109,6 +110,20 @@ func (f *flow) call(n node, s *scope) flowValue {
 		return f.userCall(name, args)
 	}
 	return flowValue{opaque: true}
+}
+
+// comparePart notes what a function that shapes a text looks for in it.
+func (f *flow) comparePart(name string, args []flowValue) {
+	switch name {
+	case "replace", "regexp_replace", "regexp_match", "regexp_matches", "regexp_substr", "split_part", "btrim", "ltrim", "rtrim", "translate":
+		f.compareArgs(opPart, slices.Clone(args))
+	case "substring":
+		if len(args) == 2 {
+			f.compareArgs(opPart, slices.Clone(args))
+		}
+	case "int4mi", "int8mi", "int48mi", "int84mi", "numeric_sub":
+		f.compareArgs(opUnequal, slices.Clone(args))
+	}
 }
 
 // argument follows the argument of a function. A row in it is what its columns
