@@ -23,6 +23,7 @@ type walker struct {
 	isCTE     map[string]int // how often a name is among ctes
 	stored    bool           // below CREATE or ALTER FUNCTION: a SET is kept with it
 	inQuery   bool           // below a query: further SELECTs are parts of it
+	flow      relevance
 
 	relations map[relationKey]int // index in statement.Relations, once there are many
 	types     map[Name]bool
@@ -48,6 +49,7 @@ func (w *walker) top(raw node) {
 	w.depth++
 	w.enter(stmt)
 	w.depth--
+	w.followFlow(stmt)
 	w.statement.finish()
 }
 
@@ -219,6 +221,7 @@ func (w *walker) addCTE(n node) {
 func (w *walker) relation(n node, access Access) {
 	w.descend(n)
 	name := Name{Catalog: n.text("catalogname"), Schema: n.text("schemaname"), Name: n.text("relname")}
+	w.mentionRelation(n, name)
 	if access == AccessRead && name.Schema == "" && w.isCTE[name.Name] > 0 {
 		return
 	}

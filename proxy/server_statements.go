@@ -315,11 +315,13 @@ func (s *Session) carriedOut(ins *policy.Inspection) {
 		delete(s.named, name)
 		delete(s.onServer, name)
 		delete(s.byStatement, name)
+		delete(s.byOrg, name)
 	}
 	if ins.Effects.Has(parser.EffectDiscardAll | parser.EffectDeallocateAll) {
 		clear(s.named)
 		clear(s.onServer)
 		clear(s.byStatement)
+		clear(s.byOrg)
 		s.sc.known.clear()
 	}
 }
