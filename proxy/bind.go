@@ -22,8 +22,8 @@ func (s *Session) bindMessage(st *step, b []byte, size int) int {
 		}
 		return 0
 	}
-	if !s.boundary(st) {
-		return len(b)
+	if n, ok := s.boundary(st, b); !ok {
+		return n
 	}
 	if p := s.identityStatement(statement); p != nil {
 		return s.identityBind(st, b, size, portal, p)
@@ -63,7 +63,11 @@ type bindMessage struct {
 
 // sendBind forwards a Bind, as much of it as there is.
 func (s *Session) sendBind(st *step, b []byte, m *bindMessage, p *prepared) int {
-	s.setPortal(m.portal, p)
+	if !s.setPortal(m.portal, p) {
+		s.refuseWith(st, b[:5], errPortals)
+		return s.skip(b, m.size)
+	}
+	s.noteBound(p)
 	name := s.ensure(st, string(m.statement), p)
 	s.sc.unsynced = true
 	n := min(m.size, len(b))

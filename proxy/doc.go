@@ -53,8 +53,9 @@
 //	pipeline          replies owed, in order
 //	server_to_client  one server message at a time
 //	replies           what a reply means for the session
-//	prepared          statements and portals, pins, Bind parameters
+//	prepared, portals statements and portals, pins, Bind parameters
 //	state             pins, what follows a client between server connections
+//	expiry            tokens that expire or are revoked meanwhile
 //	inband, identity  identities that the client changes in band
 //	cancel            cancel keys
 //	errors, limits    every text a client reads; every bound

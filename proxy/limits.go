@@ -42,6 +42,8 @@ const (
 	maxOwed = 64 << 10
 	// maxStatements bounds the prepared statements of one session.
 	maxStatements = 10_000
+	// maxPortals bounds the named portals of one transaction.
+	maxPortals = 10_000
 	// maxCustomSettings bounds the custom settings of a session that follow it
 	// between server connections.
 	maxCustomSettings = 100

@@ -38,6 +38,9 @@ type statements struct {
 	statement *prepared
 	portal    *prepared
 	unnamed   unnamedID
+	// boundReset: a statement that may take the label away was bound in the
+	// present transaction.
+	boundReset bool
 	// saved bounds the size of the messages that the pipeline holds, for the
 	// case that the server skips what has replaced them.
 	saved int
@@ -301,6 +304,7 @@ func (s *Session) execute(st *step, body []byte) owed {
 		return o
 	}
 	s.noteBegin(p.begin)
+	s.passEnd(p.inspection)
 	s.ending = s.ending || s.isLocal() && p.inspection.Ends
 	s.note(p.inspection)
 	s.makeWay(st, p.inspection)

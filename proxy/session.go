@@ -66,7 +66,9 @@ type Session struct {
 
 	phase    phase
 	wait     wait
-	tls      bool // the connection is encrypted
+	standing standing
+	validAt  time.Time // when the identity was last found valid
+	tls      bool      // the connection is encrypted
 	askedTLS bool
 	askedGSS bool
 	deadline time.Time // of the present phase; zero for none
