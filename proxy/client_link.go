@@ -26,7 +26,6 @@ type clientLink struct {
 
 	timer     *loop.Timer
 	waiter    *waiter // the last request for a server connection
-	org       string  // counted for limits.max_clients_per_org; "" not yet
 	key       cancelKey
 	connGone  bool // the socket is closed
 	finished  bool // the session is closed and forgotten
@@ -240,13 +239,6 @@ func (c *clientLink) startTLS(early []byte) {
 func (c *clientLink) borrow() {
 	if c.finished {
 		return
-	}
-	if org := c.sess.connectionIdentity().Org; c.org == "" && org != "" {
-		if !c.srv.admitOrg(org) {
-			c.turn(func(st *step) { c.sess.serverBorrowed(st, nil, &errTooManyOrgClients) })
-			return
-		}
-		c.org = org
 	}
 	if c.waiter == nil {
 		c.waiter = new(waiter)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"slices"
+	"time"
 
 	"github.com/pgbulkhead/bulkhead/parser"
 	"github.com/pgbulkhead/bulkhead/policy"
@@ -467,7 +468,18 @@ func (s *Session) terminate(st *step) {
 		st.ask(closeClient{})
 		return
 	}
-	s.phase = phaseDraining
+	s.phase, s.deadline = phaseDraining, time.Time{}
+	s.endDraining(st)
+}
+
+// endDraining ends the session of a client that has left once nothing more can
+// come of what it has sent: the server waits for the end of a batch or of the
+// data of a COPY.
+func (s *Session) endDraining(st *step) {
+	if s.sc.owed.len() == 0 || s.sc.unsynced || s.sc.copying == copyIn {
+		s.leave(st, endClientLeft)
+		st.ask(closeClient{})
+	}
 }
 
 // skip drops a message of any size, as the server does after an error until

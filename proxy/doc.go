@@ -45,7 +45,9 @@
 //	label             the tenant context on a server connection, again after resets
 //	server_conn       state of a server connection
 //	dial, server_link logging in; lending, cleaning, closing
+//	abandon           what clients leave unfinished
 //	login_gate        logins that fail
+//	org_clients       sessions of each org
 //	pool, pool_serve  limits, waiting, fairness
 //	pool_key          which connections are alike
 //	client_to_server  one client message at a time

@@ -116,7 +116,6 @@ type Server struct {
 
 	mu       sync.Mutex // guards what follows
 	clients  int
-	orgs     map[string]int
 	draining bool
 	drained  chan struct{} // closed when draining and no client is left
 	allGone  sync.Once
@@ -127,7 +126,6 @@ func New(o Options) (*Server, error) {
 	s := &Server{
 		opts:    &o,
 		log:     o.Logger,
-		orgs:    make(map[string]int),
 		cancels: cancelRegistry{keys: make(map[string]*clientLink)},
 		workers: make(chan struct{}, max(4, 2*runtime.GOMAXPROCS(0))),
 		dialers: make(chan struct{}, max(1, o.Server.Dialers)),
@@ -304,28 +302,12 @@ func (s *Server) admit() *clientError {
 	return nil
 }
 
-// admitOrg counts a client of org; false if there are too many.
-func (s *Server) admitOrg(org string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.orgs[org] >= s.opts.Limits.MaxClientsPerOrg {
-		return false
-	}
-	s.orgs[org]++
-	return true
-}
-
 func (s *Server) clientEnded(c *clientLink) {
 	s.metrics.sessionEnded(c.sess.reason)
 	s.log.Debug("session ended", "session", c.sess.id, "client_addr", c.sess.client.addr, "reason", c.sess.reason.String())
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.clients--
-	if c.org != "" {
-		if s.orgs[c.org]--; s.orgs[c.org] == 0 {
-			delete(s.orgs, c.org)
-		}
-	}
 	if s.draining && s.clients == 0 {
 		s.allGone.Do(func() { close(s.drained) })
 	}

@@ -13,9 +13,10 @@ import (
 type linkState uint8
 
 const (
-	linkLent     linkState = iota // a session
-	linkCleaning                  // nobody: it is being reset
-	linkIdle                      // the pool
+	linkLent      linkState = iota // a session
+	linkCleaning                   // nobody: it is being reset
+	linkIdle                       // the pool
+	linkAbandoned                  // nobody: what its client has sent still runs (abandon.go)
 	linkDead
 )
 
@@ -65,6 +66,9 @@ func (l *serverLink) Received(b []byte) {
 		c.sess.serverBytes(st, b)
 		c.finish(st, l.sc)
 		return
+	}
+	if l.state.get() == linkAbandoned {
+		return // nobody waits for it
 	}
 	st := &l.loop.step
 	st.now = l.loop.Now()
@@ -174,10 +178,10 @@ func (l *serverLink) giveBack(clean bool) {
 	}
 	switch {
 	case l.state.get() == linkDead:
+	case sc.owed.len() > 0 || sc.copying != copyNone || sc.frame.rest > 0 || len(sc.frame.partial) > 0 || sc.owed.skipping:
+		l.abandon()
 	case sc.doubt != "":
 		l.discard(sc.doubt)
-	case sc.owed.len() > 0 || sc.copying != copyNone || sc.frame.rest > 0 || len(sc.frame.partial) > 0 || sc.owed.skipping:
-		l.discard("replies are outstanding")
 	case clean && sc.tx == txIdle && !sc.unsynced:
 		l.srv.pool.put(l, l.loop.Now())
 	default:

@@ -63,6 +63,7 @@ type Session struct {
 	engine   *policy.Engine // of the database
 	key      poolKey
 	cancel   cancelKey
+	counted  bool // among the clients of its org
 
 	phase    phase
 	wait     wait
@@ -118,6 +119,7 @@ type environment struct {
 	recent  *recentParams
 
 	contexts contexts
+	orgs     orgClients
 }
 
 func newSession(env *environment, id uint64, p peer, now time.Time) *Session {
@@ -218,6 +220,10 @@ func (s *Session) end(st *step, why endReason, e *clientError) {
 func (s *Session) leave(st *step, why endReason) {
 	s.phase, s.reason = phaseClosed, why
 	s.in = frame{}
+	if s.counted {
+		s.counted = false
+		s.env.orgs.leave(s.connectionIdentity().Org)
+	}
 	if s.sc != nil {
 		st.ask(returnServer{sc: s.sc})
 		s.sc = nil
@@ -268,10 +274,7 @@ func (s *Session) afterReplies(st *step) {
 		return
 	}
 	if s.phase == phaseDraining {
-		if sc.owed.len() == 0 {
-			s.leave(st, endClientLeft)
-			st.ask(closeClient{})
-		}
+		s.endDraining(st)
 		return
 	}
 	if s.wait == waitReplies && sc.owed.len() < maxOwed/2 {
@@ -354,7 +357,7 @@ func (s *Session) nextDeadline() (time.Time, *clientError, endReason) {
 	case phasePrelude, phaseTLS, phaseToken, phaseVerifying:
 		return s.deadline, &errAuthTimeout, endAuthFailed
 	case phaseDraining:
-		return s.deadline, nil, endClientLeft
+		return s.statementDeadline(), nil, endUnknown
 	}
 	if s.phase == phaseAttaching || s.wait == waitServer {
 		return s.deadline, &errQueue, endQueueTimeout
@@ -365,14 +368,24 @@ func (s *Session) nextDeadline() (time.Time, *clientError, endReason) {
 	return s.idleDeadline()
 }
 
+// statementDeadline is when the statement that runs is cancelled, zero for
+// never.
+func (s *Session) statementDeadline() time.Time {
+	limit := s.env.opts.Limits.StatementTimeout
+	if s.sc == nil || s.sc.owed.len() == 0 || limit <= 0 {
+		return time.Time{}
+	}
+	since := s.progress
+	if sent := s.sc.owed.at(0).start; sent > since.UnixNano() {
+		since = time.Unix(0, sent)
+	}
+	return since.Add(limit + statementGrace)
+}
+
 func (s *Session) idleDeadline() (time.Time, *clientError, endReason) {
 	l := &s.env.opts.Limits
-	if s.sc != nil && s.sc.owed.len() > 0 && l.StatementTimeout > 0 {
-		since := s.progress
-		if sent := s.sc.owed.at(0).start; sent > since.UnixNano() {
-			since = time.Unix(0, sent)
-		}
-		return since.Add(l.StatementTimeout + statementGrace), nil, endUnknown
+	if at := s.statementDeadline(); !at.IsZero() {
+		return at, nil, endUnknown
 	}
 	if s.reopen != "" || s.sc != nil && s.sc.owed.len() == 0 && s.sc.tx != txIdle {
 		if l.IdleInTransaction > 0 {
