@@ -1,9 +1,6 @@
 package proxy
 
-import (
-	"context"
-	"time"
-)
+import "time"
 
 // A client that goes in the middle of something leaves a server process that
 // does not notice it before it has finished. Such a connection is abandoned: it
@@ -39,16 +36,9 @@ func (l *serverLink) abandon() {
 // cancelAbandoned cancels what runs. More may stand behind it in the pipeline,
 // so it is repeated.
 func (l *serverLink) cancelAbandoned() {
-	l.srv.background(func() {
-		ctx, stop := context.WithTimeout(l.srv.ctx, cancelTimeout)
-		defer stop()
-		if err := l.sc.cancel(ctx); err != nil {
-			l.srv.log.Warn("cancel request failed", "server_pid", l.sc.pid, "error", err)
+	l.cancel(func() {
+		if l.state.get() == linkAbandoned {
+			l.timer.Reset(l.loop.Now().Add(abandonedRetry))
 		}
-		l.loop.Post(func() {
-			if l.state.get() == linkAbandoned {
-				l.timer.Reset(l.loop.Now().Add(abandonedRetry))
-			}
-		})
 	})
 }

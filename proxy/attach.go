@@ -60,7 +60,7 @@ func (s *Session) admit(st *step) {
 			return
 		}
 	}
-	if s.counted = s.env.orgs.enter(s.identity.Org, s.env.opts.Limits.MaxClientsPerOrg); !s.counted {
+	if s.share = s.env.orgs.enter(s.identity.Org, s.env.opts.Limits.MaxClientsPerOrg); s.share == nil {
 		s.end(st, endRefused, &errTooManyOrgClients)
 		return
 	}

@@ -59,7 +59,8 @@
 //	state             pins, what follows a client between server connections
 //	expiry            tokens that expire or are revoked meanwhile
 //	inband, identity  identities that the client changes in band
-//	cancel            cancel keys
+//	cancel, cancel_server cancel keys; CancelRequests to the server
+//	workers           what runs beside the loops
 //	errors, limits    every text a client reads; every bound
 //	observe           metrics and spans
 //	step, client_link what a turn yields, and how the driver carries it out

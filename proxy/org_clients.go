@@ -2,39 +2,45 @@ package proxy
 
 import "sync"
 
-// orgClients counts the sessions of each org, by the token of the connection.
-// A session counts from its authentication on: one that waits without a server
+// orgClients are the sessions of each org, by the token of the connection. A
+// session counts from its authentication on: one that waits without a server
 // connection takes a place among limits.max_clients too.
 type orgClients struct {
 	mu sync.Mutex
-	n  map[string]int
+	of map[string]*orgShare
 }
 
-// enter counts a session of org; false if there are limit of them. Sessions
-// without an org are those of the operator's own services.
-func (o *orgClients) enter(org string, limit int) bool {
-	if org == "" || limit <= 0 {
-		return true
-	}
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.n[org] >= limit {
-		return false
-	}
-	if o.n == nil {
-		o.n = make(map[string]int)
-	}
-	o.n[org]++
-	return true
+// orgShare is one org's part of what all orgs share.
+type orgShare struct {
+	org      string
+	clients  int           // guarded by orgClients.mu
+	inspects chan struct{} // its inspections of large texts at a time
 }
 
-func (o *orgClients) leave(org string) {
+// enter counts a session of org; nil if there are limit of them. Sessions
+// without an org are those of the operator's own services, and not limited.
+func (o *orgClients) enter(org string, limit int) *orgShare {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	switch {
-	case o.n[org] > 1:
-		o.n[org]--
-	default: // also those that are not counted
-		delete(o.n, org)
+	s := o.of[org]
+	if s == nil {
+		s = &orgShare{org: org, inspects: make(chan struct{}, inspectsPerOrg)}
+		if o.of == nil {
+			o.of = make(map[string]*orgShare)
+		}
+		o.of[org] = s
+	}
+	if org != "" && s.clients >= limit {
+		return nil
+	}
+	s.clients++
+	return s
+}
+
+func (o *orgClients) leave(s *orgShare) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if s.clients--; s.clients == 0 {
+		delete(o.of, s.org)
 	}
 }

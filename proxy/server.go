@@ -108,8 +108,8 @@ type Server struct {
 
 	ctx     context.Context // set by Start
 	stop    context.CancelFunc
-	ended   chan error    // of the loops
-	workers chan struct{} // verifications and large parses at a time
+	ended   chan error // of the loops
+	workers workers
 	dialers chan struct{}
 	dialing sync.WaitGroup
 	gate    loginGate
@@ -127,7 +127,7 @@ func New(o Options) (*Server, error) {
 		opts:    &o,
 		log:     o.Logger,
 		cancels: cancelRegistry{keys: make(map[string]*clientLink)},
-		workers: make(chan struct{}, max(4, 2*runtime.GOMAXPROCS(0))),
+		workers: newWorkers(),
 		dialers: make(chan struct{}, max(1, o.Server.Dialers)),
 		drained: make(chan struct{}),
 	}
@@ -311,15 +311,6 @@ func (s *Server) clientEnded(c *clientLink) {
 	if s.draining && s.clients == 0 {
 		s.allGone.Do(func() { close(s.drained) })
 	}
-}
-
-// background runs work that takes long, a bounded number at a time.
-func (s *Server) background(f func()) {
-	go func() {
-		s.workers <- struct{}{}
-		defer func() { <-s.workers }()
-		f()
-	}()
 }
 
 // watch is called for each new server connection.

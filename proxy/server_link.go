@@ -43,8 +43,9 @@ type serverLink struct {
 	lifetime   time.Duration
 	idleSince  time.Time
 	readPause  bool
-	cancelling int // CancelRequests on their way
-	waiting    func()
+	cancelling bool     // a CancelRequest is on its way
+	cancels    []func() // what waits for one more behind it
+	waiting    func()   // giveBack, until no CancelRequest is on its way
 	timer      *loop.Timer
 }
 
@@ -170,7 +171,7 @@ func (l *serverLink) giveBack(clean bool) {
 	l.holder = nil
 	l.pauseReading(false)
 	sc := l.sc
-	if l.cancelling > 0 {
+	if l.cancelling {
 		// A CancelRequest that is on its way must not hit what runs next.
 		l.state.set(linkCleaning)
 		l.waiting = func() { l.giveBack(clean) }
@@ -186,14 +187,6 @@ func (l *serverLink) giveBack(clean bool) {
 		l.srv.pool.put(l, l.loop.Now())
 	default:
 		l.clean()
-	}
-}
-
-func (l *serverLink) cancelled() {
-	l.cancelling--
-	if f := l.waiting; f != nil && l.cancelling == 0 {
-		l.waiting = nil
-		f()
 	}
 }
 

@@ -63,7 +63,7 @@ type Session struct {
 	engine   *policy.Engine // of the database
 	key      poolKey
 	cancel   cancelKey
-	counted  bool // among the clients of its org
+	share    *orgShare // of the connection's org; nil before it is known
 
 	phase    phase
 	wait     wait
@@ -220,9 +220,9 @@ func (s *Session) end(st *step, why endReason, e *clientError) {
 func (s *Session) leave(st *step, why endReason) {
 	s.phase, s.reason = phaseClosed, why
 	s.in = frame{}
-	if s.counted {
-		s.counted = false
-		s.env.orgs.leave(s.connectionIdentity().Org)
+	if s.share != nil {
+		s.env.orgs.leave(s.share)
+		s.share = nil
 	}
 	if s.sc != nil {
 		st.ask(returnServer{sc: s.sc})

@@ -1,9 +1,16 @@
 package proxytest
 
 import (
+	"encoding/base64"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	dbcontext "github.com/pgbulkhead/bulkhead/database/context"
 	"github.com/pgbulkhead/bulkhead/internal/wiretest"
@@ -93,4 +100,52 @@ func TestNeighbours_ClientsPerOrg(t *testing.T) {
 			return code(msgs)
 		}, "")
 	}
+}
+
+// While an issuer does not answer, those who send tokens with unknown keys
+// wait for it, and nobody else does: inspections of large texts and cancels
+// once shared their places with them.
+func TestNeighbours_SlowIssuer(t *testing.T) {
+	asked, release := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	issuer := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		once.Do(func() { close(asked) })
+		select {
+		case <-release:
+		case <-r.Context().Done(): // the proxy gives it up
+		}
+	}))
+	defer issuer.Close()
+	defer close(release)
+	p := start(t, options{})
+	conf, err := os.ReadFile(filepath.Join(p.dir, "bulkhead.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.stop(t)
+	p.stopped = make(chan struct{})
+	more := "issuers:\n    - {issuer: slow, audience: bulkhead, algorithms: [RS256], jwks_url: \"" + issuer.URL + "\"}\n"
+	p.launch(t, writeFile(t, "slow.yaml", []byte(strings.Replace(string(conf), "issuers:\n", more, 1))))
+
+	c := p.connect(t, orgA)
+	text := func(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
+	var waiting sync.WaitGroup
+	for i := range 30 {
+		waiting.Add(1)
+		go func() {
+			defer waiting.Done()
+			s := p.startup(t, orgA)
+			s.Password = text(fmt.Sprintf(`{"alg":"RS256","kid":"k%d"}`, i)) + "." +
+				text(`{"iss":"slow","aud":"bulkhead","exp":9999999999,"org_id":"`+orgA+`"}`) + "." + text(strings.Repeat("x", 256))
+			wiretest.Dial(t, s)
+		}()
+	}
+	<-asked
+	begin := time.Now()
+	expectRows(t, "beside a slow issuer", c, "SELECT length('"+strings.Repeat("x", 100_000)+"')", "[[100000]]")
+	// An issuer is given up after five seconds, which frees all places.
+	if took := time.Since(begin); took > 4*time.Second {
+		t.Errorf("a large text waited %v for the issuer of others", took)
+	}
+	waiting.Wait()
 }
