@@ -37,15 +37,19 @@ func (s *Session) bindMessage(st *step, b []byte, size int) int {
 	}
 	bind := bindMessage{portal: portal, statement: statement, rest: rest, size: size}
 	if p != nil && len(p.inspection.OrgParams) > 0 {
+		if len(b) < min(size, s.lookAgain) {
+			return 0
+		}
 		switch s.checkBind(st, bind.rest, p) {
 		case bindIncomplete:
 			if len(b) >= size {
 				return s.violation(st, len(b))
 			}
-			if size > maxHeldBind {
+			if size > maxHeldBind || !s.mayHold(size) {
 				s.refuseWith(st, b[:5], errBindTooLarge)
 				return s.skip(b, size)
 			}
+			s.lookAgain = 2 * len(b) // not again for each byte
 			return 0
 		case bindRefused:
 			return s.skip(b, size)

@@ -117,7 +117,7 @@ func (s *Session) textMessage(st *step, b []byte, size int) int {
 		return s.refuseStream(st, b, size, &d, protocolOf(extended))
 	}
 	if len(b) < size {
-		return 0
+		return s.awaitRest(st, b, size)
 	}
 	msg := b[:size]
 	name, text, ok := splitText(msg)
@@ -156,6 +156,18 @@ func (s *Session) textMessage(st *step, b []byte, size int) int {
 		return 0
 	}
 	return s.carryText(st, msg, name, text, ins, &d)
+}
+
+// awaitRest holds the beginning of a Query or Parse until the rest has come.
+func (s *Session) awaitRest(st *step, b []byte, size int) int {
+	if size <= inlineInspect || s.mayHold(size) {
+		return 0
+	}
+	if s.reopen != "" && !s.serverNeeded(st) {
+		return 0
+	}
+	s.refuseWith(st, b[:min(5, len(b))], errHeld)
+	return s.skip(b, size)
 }
 
 // carryText does what was decided about a Query or Parse.

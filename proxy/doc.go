@@ -47,7 +47,7 @@
 //	dial, server_link logging in; lending, cleaning, closing
 //	abandon           what clients leave unfinished
 //	login_gate        logins that fail
-//	org_clients       sessions of each org
+//	org_clients, held sessions of each org, and what is held for them
 //	pool, pool_serve  limits, waiting, fairness
 //	pool_key          which connections are alike
 //	client_to_server  one client message at a time

@@ -38,13 +38,11 @@ func (s *Session) identityParse(st *step, msg, name, text []byte, id parser.Iden
 	case s.named[string(name)] != nil:
 		e := statementExists(name)
 		return s.refuseIdentity(st, msg, &e)
-	case len(s.named) >= maxStatements:
+	case !s.mayName(len(msg)):
 		return s.refuseIdentity(st, msg, &errStatements)
 	default:
-		if s.named == nil {
-			s.named = make(map[string]*prepared)
-		}
-		s.named[string(name)] = p
+		p.size = len(msg)
+		s.setNamed(string(name), p)
 	}
 	st.toClient.add(append(st.toClient.grow(), '1', 0, 0, 0, 4))
 	return len(msg)

@@ -1,6 +1,9 @@
 package proxy
 
-import "sync"
+import (
+	"sync"
+	"sync/atomic"
+)
 
 // orgClients are the sessions of each org, by the token of the connection. A
 // session counts from its authentication on: one that waits without a server
@@ -14,6 +17,7 @@ type orgClients struct {
 type orgShare struct {
 	org      string
 	clients  int           // guarded by orgClients.mu
+	held     atomic.Int64  // bytes; see held.go
 	inspects chan struct{} // its inspections of large texts at a time
 }
 

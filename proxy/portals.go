@@ -20,9 +20,13 @@ func (s *Session) setPortal(name []byte, p *prepared) bool {
 		s.portal = p
 	case p == nil:
 		delete(s.portals, string(name))
-	case len(s.portals) >= maxPortals && s.portals[string(name)] == nil:
-		return false
 	default:
+		if s.portals[string(name)] == nil {
+			if len(s.portals) >= maxPortals || s.portalBytes+len(name) > maxPortalBytes {
+				return false
+			}
+			s.portalBytes += len(name) // up to the end of the transaction
+		}
 		if s.portals == nil {
 			s.portals = make(map[string]*prepared)
 		}
@@ -50,7 +54,7 @@ func (s *Session) portalOf(name []byte) *prepared {
 
 // endPortals: portals do not outlive their transaction.
 func (s *Session) endPortals() {
-	s.portal, s.boundReset = nil, false
+	s.portal, s.boundReset, s.portalBytes = nil, false, 0
 	clear(s.portals)
 }
 

@@ -78,6 +78,8 @@ type Session struct {
 
 	// Client to server.
 	in        frame
+	heldBytes int                // size of the message at the front, where it is held; see held.go
+	lookAgain int                // how much of it must have come before it is read again
 	inspected *policy.Inspection // answer to an inspectText, for the message at the front of in.partial
 	skipping  bool               // a message was refused without a server connection: skip to Sync
 	statements
@@ -189,6 +191,9 @@ func (s *Session) consume(st *step, b []byte) int {
 			return used
 		}
 		used += n
+		if s.heldBytes > 0 {
+			s.letGo()
+		}
 	}
 	return used
 }
@@ -221,6 +226,7 @@ func (s *Session) leave(st *step, why endReason) {
 	s.phase, s.reason = phaseClosed, why
 	s.in = frame{}
 	if s.share != nil {
+		s.share.hold(-s.beyond())
 		s.env.orgs.leave(s.share)
 		s.share = nil
 	}
