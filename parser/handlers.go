@@ -37,7 +37,13 @@ func selectStmt(w *walker, n node) {
 	if n.child("into_clause").ok() {
 		w.statement.Flags |= FlagSelectInto
 	}
+	outer := w.settingRow
+	w.settingRow = ""
+	if name, ok := settingRow(n); ok && len(w.ctes) == 0 {
+		w.settingRow = name
+	}
 	w.scope(n, func() { w.descend(n, "with_clause") })
+	w.settingRow = outer
 }
 
 // lockingClause is FOR UPDATE and the like. Its relations are aliases of those

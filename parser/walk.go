@@ -24,6 +24,8 @@ type walker struct {
 	stored    bool           // below CREATE or ALTER FUNCTION: a SET is kept with it
 	inQuery   bool           // below a query: further SELECTs are parts of it
 
+	settingRow string // in a query that reads the row of one setting in pg_settings: its name
+
 	relations map[relationKey]int // index in statement.Relations, once there are many
 	types     map[Name]bool
 }
@@ -48,6 +50,9 @@ func (w *walker) top(raw node) {
 	w.depth++
 	w.enter(stmt)
 	w.depth--
+	if w.statement.Kind == KindSelect && w.statement.readsCounters() && onlyIdentities(stmt) {
+		w.statement.Flags |= FlagNoCounters
+	}
 	w.statement.finish()
 }
 
