@@ -26,7 +26,7 @@ func (r *runner) canary(ctx context.Context) error {
 		return err
 	}
 	defer s.close(context.WithoutCancel(ctx))
-	if r.o.SigningKey != nil {
+	if r.o.SigningKey != nil && !r.o.sealed {
 		if err := s.learnBackend(ctx); err != nil {
 			return err
 		}

@@ -1,7 +1,6 @@
 package verify
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -112,8 +111,8 @@ func (x *matrix) control(ctx context.Context, m *member, c *command, actor Side)
 	for _, path := range x.paths {
 		cell := x.cell(m, c, Same, path, actor, actor)
 		cell.Expected = "works on an own row"
-		if why := cmp.Or(skip, unfit(path, r)); why != "" {
-			x.skip(cell, why)
+		if skip != "" {
+			x.skip(cell, skip)
 			continue
 		}
 		o := x.stage.try(ctx, try{actor: actor, aim: actor, context: Same, path: path, request: r})
@@ -165,8 +164,8 @@ func (x *matrix) cells(ctx context.Context, m *member, c *command, d [2]Side, co
 			if context != Other {
 				cell.Expected = "no row of any org"
 			}
-			if why := cmp.Or(skip, unfit(path, r)); why != "" {
-				x.skip(cell, why)
+			if skip != "" {
+				x.skip(cell, skip)
 				continue
 			}
 			o := x.stage.try(ctx, try{
@@ -239,14 +238,6 @@ func inconclusive(code string) bool {
 		return true
 	}
 	return strings.HasPrefix(code, "08")
-}
-
-// unfit says why a request cannot be sent by a path.
-func unfit(path Path, r request) string {
-	if r.copy == copyIn && path != Simple || r.copy == copyOut && path == Pipelined {
-		return "the driver has no COPY on this path"
-	}
-	return ""
 }
 
 func (x *matrix) probe(m *member, actor, aim Side) *probe {
@@ -382,10 +373,6 @@ func (x *matrix) derived(ctx context.Context, m *member) {
 					c := &command{name: dc.name}
 					cell := x.cell(m, c, context, path, d[0], aim)
 					r := request{sql: dc.sql, then: dc.then, copy: dc.copy}
-					if why := unfit(path, r); why != "" {
-						x.skip(cell, why)
-						continue
-					}
 					o := x.stage.try(ctx, try{actor: d[0], aim: d[1], context: context, path: path, request: r})
 					cell.fill(r.sql, &o)
 					x.judgeDerived(cell, m, d, context, &o)

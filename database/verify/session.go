@@ -212,17 +212,9 @@ func (s *session) exec(ctx context.Context, sql string) error {
 func (s *session) send(ctx context.Context, path Path, r request) outcome {
 	var o outcome
 	var err error
-	switch {
-	case r.copy == copyIn:
-		var tag pgconn.CommandTag
-		tag, err = s.conn.CopyFrom(ctx, strings.NewReader(r.data), r.sql)
-		o.affected = tag.RowsAffected()
-	case r.copy == copyOut && path == Simple:
-		var out bytes.Buffer
-		var tag pgconn.CommandTag
-		tag, err = s.conn.CopyTo(ctx, &out, r.sql)
-		o.affected, o.copied = tag.RowsAffected(), out.Bytes()
-	default:
+	if r.copy != noCopy {
+		s.copyBy(ctx, path, r, &o)
+	} else {
 		err = s.query(ctx, path, r.sql, &o)
 	}
 	o.note(err)
@@ -231,6 +223,18 @@ func (s *session) send(ctx context.Context, path Path, r request) outcome {
 	}
 	o.heard = s.takeHeard()
 	return o
+}
+
+// copyBy sends a COPY, prepared before where the path asks for it.
+func (s *session) copyBy(ctx context.Context, path Path, r request, o *outcome) {
+	if path == Prepared {
+		if err := s.prepare(ctx, r.sql); err != nil {
+			o.note(err)
+			return
+		}
+		defer s.forget(ctx)
+	}
+	s.copy(ctx, path, r, o)
 }
 
 // note keeps the first error.
@@ -258,7 +262,7 @@ func (s *session) query(ctx context.Context, path Path, sql string, o *outcome) 
 			return err
 		}
 		defer s.forget(ctx)
-		return s.runPrepared(ctx, o)
+		return s.runPrepared(ctx, request{sql: sql}, o)
 	case Pipelined:
 		return s.pipeline(ctx, sql, o)
 	case Multi:
@@ -327,15 +331,20 @@ func (s *session) prepare(ctx context.Context, sql string) error {
 	return err
 }
 
-func (s *session) runPrepared(ctx context.Context, o *outcome) error {
+// runPrepared executes the prepared statement of a request.
+func (s *session) runPrepared(ctx context.Context, r request, o *outcome) error {
+	if r.copy != noCopy {
+		s.copy(ctx, Prepared, r, o)
+		return nil // noted in the outcome
+	}
 	return o.take(s.conn.ExecPrepared(ctx, preparedName, nil, nil, nil))
 }
 
 // plan prepares a statement and runs it once, taken back, so that the server
 // keeps a plan of it: what a plan has worked out in advance must not serve the
 // next context.
-func (s *session) plan(ctx context.Context, sql string) error {
-	if err := s.prepare(ctx, sql); err != nil {
+func (s *session) plan(ctx context.Context, r request) error {
+	if err := s.prepare(ctx, r.sql); err != nil {
 		return err
 	}
 	const savepoint = "bulkhead_plan"
@@ -343,7 +352,7 @@ func (s *session) plan(ctx context.Context, sql string) error {
 		return err
 	}
 	var ignored outcome // the row of the context's own org may be refused for many reasons
-	ignored.note(s.runPrepared(ctx, &ignored))
+	ignored.note(s.runPrepared(ctx, r, &ignored))
 	s.takeHeard()
 	return s.exec(ctx, "ROLLBACK TO SAVEPOINT "+savepoint+"; RELEASE SAVEPOINT "+savepoint)
 }
