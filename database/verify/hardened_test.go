@@ -138,7 +138,7 @@ func TestScratch_SignedContext(t *testing.T) {
 	if expired == 0 {
 		t.Error("no expired signature was tried")
 	}
-	for _, id := range []string{"signature.missing", "signature.forged", "signature.expired", "signature.replay"} {
+	for _, id := range []string{"signature.missing", "signature.forged", "signature.past", "signature.expired", "signature.replay", "signature.same-backend", "signature.retired"} {
 		if !slices.ContainsFunc(r.Attacks, func(a Attempt) bool { return a.Attack == id && a.Status == Pass }) {
 			t.Errorf("%s was not tried", id)
 		}
