@@ -48,6 +48,7 @@ type try struct {
 // matrix runs all commands over all members.
 type matrix struct {
 	pop     *population
+	model   *inventory.Model
 	marks   marks
 	server  int
 	stage   stage
@@ -79,6 +80,8 @@ func (x *matrix) run(ctx context.Context) error {
 			x.table(ctx, m)
 		}
 	}
+	x.functions(ctx)
+	x.sequences(ctx)
 	return nil
 }
 
@@ -88,8 +91,9 @@ var directions = [2][2]Side{{A, B}, {B, A}}
 // table tries all commands on a table.
 func (x *matrix) table(ctx context.Context, m *member) {
 	for _, d := range directions {
-		for i := range commands {
-			c := &commands[i]
+		list := slices.Concat(commands, x.references(m), []command{changingCommand})
+		for i := range list {
+			c := &list[i]
 			if x.inplace && c.whole {
 				continue
 			}
@@ -99,6 +103,9 @@ func (x *matrix) table(ctx context.Context, m *member) {
 			}
 			x.cells(ctx, m, c, d, control)
 		}
+	}
+	if x.inplace {
+		x.truncateByRight(ctx, m)
 	}
 }
 
@@ -241,7 +248,7 @@ func inconclusive(code string) bool {
 }
 
 func (x *matrix) probe(m *member, actor, aim Side) *probe {
-	p := &probe{m: m, aim: aim, actor: actor, server: x.server}
+	p := &probe{m: m, aim: aim, actor: actor, server: x.server, org: x.pop.orgs[aim], ownOrg: x.pop.orgs[actor]}
 	p.where, _ = m.predicate(m.canary[aim])
 	if !x.inplace || m.canary[aim] != nil {
 		p.fresh = x.fresh(m, aim)

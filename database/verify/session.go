@@ -2,6 +2,7 @@ package verify
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -54,10 +55,14 @@ func (s Side) String() string { return [...]string{"A", "B", "G"}[s] }
 // request is what is sent: a statement, and what follows it where it is COPY
 // FROM STDIN.
 type request struct {
-	sql  string
-	then string // sent by the same path afterwards, if the first did not fail
-	data string
-	copy copyKind
+	// before is sent ahead, as part of the same transaction; readOnly makes that
+	// one read-only first.
+	before   string
+	readOnly bool
+	sql      string
+	then     string // sent by the same path afterwards, if the first did not fail
+	data     string
+	copy     copyKind
 }
 
 type copyKind uint8
@@ -211,6 +216,10 @@ func (s *session) exec(ctx context.Context, sql string) error {
 // send sends a request by a path and gathers all that comes back.
 func (s *session) send(ctx context.Context, path Path, r request) outcome {
 	var o outcome
+	if err := s.ahead(ctx, r); err != nil {
+		o.broken = err
+		return o
+	}
 	var err error
 	if r.copy != noCopy {
 		s.copyBy(ctx, path, r, &o)
@@ -224,6 +233,23 @@ func (s *session) send(ctx context.Context, path Path, r request) outcome {
 	o.heard = s.takeHeard()
 	return o
 }
+
+// ahead sends what goes before a request. Whatever hinders it hinders the
+// request: it proves nothing then.
+func (s *session) ahead(ctx context.Context, r request) error {
+	if r.readOnly {
+		results, err := s.conn.Exec(ctx, "SET TRANSACTION READ ONLY; SHOW transaction_read_only").ReadAll()
+		if err != nil || len(results) != 2 || len(results[1].Rows) != 1 || string(results[1].Rows[0][0]) != "on" {
+			return fmt.Errorf("make the transaction read-only: %w", cmp.Or(err, errNotReadOnly))
+		}
+	}
+	if r.before == "" {
+		return nil
+	}
+	return s.exec(ctx, r.before)
+}
+
+var errNotReadOnly = errors.New("it is not")
 
 // copyBy sends a COPY, prepared before where the path asks for it.
 func (s *session) copyBy(ctx context.Context, path Path, r request, o *outcome) {
@@ -344,7 +370,7 @@ func (s *session) runPrepared(ctx context.Context, r request, o *outcome) error 
 // keeps a plan of it: what a plan has worked out in advance must not serve the
 // next context.
 func (s *session) plan(ctx context.Context, r request) error {
-	if err := s.prepare(ctx, r.sql); err != nil {
+	if err := errors.Join(s.ahead(ctx, r), s.prepare(ctx, r.sql)); err != nil {
 		return err
 	}
 	const savepoint = "bulkhead_plan"
