@@ -171,6 +171,7 @@ func (p *planner) main() error {
 	}
 	p.grants()
 	p.viewOwners()
+	p.boundByRules()
 	p.functions()
 	p.defaultPrivileges()
 	return nil

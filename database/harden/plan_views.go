@@ -70,15 +70,15 @@ func (p *planner) view(r *inventory.Relation, done map[*inventory.Relation]bool)
 		return
 	}
 	done[r] = true
-	if !r.SecurityInvoker() && !p.showsClosed(r) {
-		owner := p.s.Role(r.Owner)
-		bound := owner == nil || !owner.Superuser && !owner.BypassRLS
+	rules := p.firedRules(r)
+	if (!r.SecurityInvoker() || len(rules) > 0) && !p.showsClosed(r) {
 		switch {
 		case p.appRoles[r.Owner]:
 			// It reads with the rights of the application itself.
-		case p.s.Server.Major() >= securityInvoker && p.callersMay(r):
+		case p.s.Server.Major() >= securityInvoker && len(rules) == 0 && p.callersMay(r):
 			p.in(r.Object(), func() { p.invoker(r) })
-		case !bound:
+		case !p.bound(r.Owner):
+			// What rules do is done as the owner, by a security invoker as well.
 			p.in(r.Object(), func() { p.moveView(r) })
 		}
 	}
@@ -120,9 +120,6 @@ func (p *planner) callersMay(r *inventory.Relation) bool {
 }
 
 func (p *planner) callerMay(role *inventory.Role, r *inventory.Relation, privilege string) bool {
-	if p.inherits[role] == nil {
-		p.inherits[role] = p.inherited(role, p.ended)
-	}
 	for _, used := range r.Uses.Relations {
 		columns := slices.DeleteFunc(slices.Clone(r.Uses.Columns), func(c *inventory.Column) bool { return c.Relation != used })
 		if !p.mayRead(role, used, columns) || !p.effective(role, schemaKey(used.Schema), "USAGE") {
@@ -155,9 +152,12 @@ func (p *planner) invoker(r *inventory.Relation) {
 // moveView gives a view to a role that row security binds.
 func (p *planner) moveView(r *inventory.Relation) {
 	p.makeRole(viewsRole, "nologin", "owns views; it owns no table and bypasses nothing, so row security binds it")
+	needs := p.viewNeeds(r)
 	for _, used := range r.Uses.Relations {
-		p.useSchema(viewsRole, used.Schema, "views that it owns read from the schema")
-		p.grant(relationSecurable(used), viewsRole, p.viewNeeds(r), "the view "+r.Object()+" reads it as this role")
+		p.mayUse(viewsRole, used, needs, "the view "+r.Object()+" reads it as this role")
+	}
+	for _, rule := range p.firedRules(r) {
+		p.rightsOfRule(viewsRole, rule)
 	}
 	p.joined(viewsRole, r.Schema, func() {
 		p.add(Step{
@@ -174,12 +174,13 @@ func (p *planner) moveView(r *inventory.Relation) {
 }
 
 // viewNeeds is what the owner of a view needs on what it reads: SELECT, and what
-// somebody may do through the view.
+// somebody may do through the view. Which of several tables is written through
+// it only the server knows.
 func (p *planner) viewNeeds(r *inventory.Relation) []string {
 	names := []string{"SELECT"}
 	for _, privilege := range dml[1:] {
 		for _, e := range *p.w.list(relationKey(r)) {
-			if e.grantee != r.Owner && e.index(privilege) >= 0 && len(r.Uses.Relations) == 1 {
+			if e.grantee != r.Owner && e.index(privilege) >= 0 {
 				names = append(names, privilege)
 				break
 			}
