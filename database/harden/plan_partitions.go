@@ -72,21 +72,27 @@ func (p *planner) partitionedIndex(r *inventory.Relation, columns []*inventory.C
 		n := part(leaf)
 		p.concurrently(leaf, n, "create "+kind+" concurrently if not exists "+inventory.Quote(n)+" on "+leaf.SQL()+list, reason)
 	}
-	whole := []string{"create " + kind + " " + inventory.Quote(name) + " on only " + r.SQL() + list}
-	var attach func(r *inventory.Relation, name string)
-	attach = func(r *inventory.Relation, name string) {
-		for _, x := range r.Children {
-			n := part(x)
-			if x.Kind == inventory.PartitionedTable {
-				whole = append(whole, "create "+kind+" "+inventory.Quote(n)+" on only "+x.SQL()+list)
-				attach(x, n)
-			}
-			whole = append(whole, "alter index "+inventory.Quote(r.Schema)+"."+inventory.Quote(name)+" attach partition "+inventory.Quote(x.Schema)+"."+inventory.Quote(n))
-		}
-	}
-	attach(r, name)
-	p.add(Step{
-		SQL: joinSQL(whole...), Inverse: drop, Object: object, Lock: "SHARE on " + r.Object() + " and ACCESS EXCLUSIVE on the new indexes, for a moment",
-		Reason: reason + "; every partition has its part, so no row is read",
+	p.in(object, func() {
+		p.wholeIndex(r, name, "create "+kind+" ", list, part, drop, reason+"; every partition has its part, so no row is read")
 	})
+}
+
+// wholeIndex makes the index of a partitioned table of those of its partitions.
+// They go with it: none can be taken out again.
+func (p *planner) wholeIndex(r *inventory.Relation, name, create, list string, part func(*inventory.Relation) string, drop, reason string) {
+	object := r.Object() + ":" + name
+	p.add(Step{
+		SQL: create + inventory.Quote(name) + " on only " + r.SQL() + list, Inverse: drop, Reason: reason,
+		Lock: "SHARE on " + r.Object() + ", for a moment", Object: object,
+	})
+	for _, x := range r.Children {
+		n := part(x)
+		if x.Kind == inventory.PartitionedTable {
+			p.wholeIndex(x, n, create, list, part, nothingToUndo, reason)
+		}
+		p.add(Step{
+			SQL:     "alter index " + inventory.Quote(r.Schema) + "." + inventory.Quote(name) + " attach partition " + inventory.Quote(x.Schema) + "." + inventory.Quote(n),
+			Inverse: nothingToUndo, Reason: "a part of the whole", Lock: "ACCESS EXCLUSIVE on the new indexes, for a moment", Object: object,
+		})
+	}
 }
