@@ -159,19 +159,16 @@ func (p *planner) fillColumn(d *denormal) {
 	alter := "alter table " + r.SQL()
 	moment := "ACCESS EXCLUSIVE on " + r.Object() + ", for a moment"
 	if !d.have {
-		p.add(Step{
-			SQL: alter + " add column " + col + " " + d.column.Type, Inverse: alter + " drop column " + col,
-			Reason: "the table says itself whose its rows are: queries over it need not read those of all tenants", Lock: moment, Object: d.column.Object(),
-		})
-	}
-	if !slices.ContainsFunc(r.Triggers, func(t *inventory.Trigger) bool { return t.Name == fillTrigger }) {
+		// Together: a column without its trigger would be taken for the
+		// application's own.
 		name := "bulkhead." + fillName(r)
 		p.add(Step{
-			SQL: joinSQL(d.function(name), "alter function "+name+"() owner to "+dbcontext.Owner,
+			SQL: joinSQL(alter+" add column "+col+" "+d.column.Type, d.function(name), "alter function "+name+"() owner to "+dbcontext.Owner,
 				"create trigger "+fillTrigger+" before insert or update on "+r.SQL()+" for each row execute function "+name+"()"),
-			Inverse: joinSQL("drop trigger "+fillTrigger+" on "+r.SQL(), "drop function "+name+"()"),
-			Reason:  "the application does not know the column: what it writes gets the tenant of the row that it references", Lock: "SHARE ROW EXCLUSIVE on " + r.Object() + ", for a moment",
-			Object: r.Object() + ":" + fillTrigger,
+			Inverse: joinSQL("drop trigger "+fillTrigger+" on "+r.SQL(), "drop function "+name+"()", alter+" drop column "+col),
+			Reason: "the table says itself whose its rows are: queries over it need not read those of all tenants; the application does not know the column, " +
+				"so a trigger gives what it writes the tenant of the row that it references",
+			Lock: moment, Object: d.column.Object(),
 		})
 	}
 	p.add(Step{

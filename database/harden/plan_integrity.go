@@ -88,8 +88,12 @@ func (p *planner) validated(r *inventory.Relation, name, definition, reason, loc
 		})
 	}
 	if have == nil || !have.Validated {
+		inverse := nothingToUndo
+		if have != nil { // of an earlier run, which alone takes it away
+			inverse = joinSQL(alter+drop+inventory.Quote(name), alter+" add constraint "+inventory.Quote(name)+" "+have.Definition)
+		}
 		p.add(Step{
-			SQL: alter + " validate constraint " + inventory.Quote(name), Inverse: nothingToUndo,
+			SQL: alter + " validate constraint " + inventory.Quote(name), Inverse: inverse,
 			Reason: "the rows that are there are read, and nobody is locked out", Lock: "SHARE UPDATE EXCLUSIVE on " + r.Object(), Object: object,
 			Check: "select count(*) from " + r.SQL() + " t where " + wrong, Repair: quarantine(r, wrong),
 		})
@@ -118,10 +122,13 @@ func (p *planner) notNull(t *inventory.Tenancy) {
 		SQL: alter + " alter column " + col + " set not null", Inverse: joinSQL(back...),
 		Reason: "the check that was validated proves it: no row is read", Lock: moment, Object: c.Object(),
 	})
+	undrop := alter + " add constraint " + inventory.Quote(name) + " check (" + col + " is not null)"
+	if have := findConstraint(r, name); have == nil || !have.Validated { // else an earlier run had come that far
+		undrop += " not valid"
+	}
 	p.add(Step{
-		SQL:     alter + " drop constraint " + inventory.Quote(name),
-		Inverse: alter + " add constraint " + inventory.Quote(name) + " check (" + col + " is not null) not valid",
-		Reason:  "the check has done its work", Lock: moment, Object: r.Object() + ":" + name,
+		SQL: alter + " drop constraint " + inventory.Quote(name), Inverse: undrop,
+		Reason: "the check has done its work", Lock: moment, Object: r.Object() + ":" + name,
 	})
 }
 
