@@ -140,21 +140,7 @@ func (p *planner) readable(l link) bool {
 			return false
 		}
 	}
-	return !p.s.Login.Superuser || p.readableByViews(l)
-}
-
-// readableByViews is readable for the owners of views of the table: they ask
-// where the application reads a view. Those that get another owner do not
-// count, it is given the rights.
-func (p *planner) readableByViews(l link) bool {
-	return !slices.ContainsFunc(p.s.Relations, func(v *inventory.Relation) bool {
-		if v.Kind != inventory.View || v.SecurityInvoker() || !slices.Contains(v.Uses.Relations, l.key.Relation) || !p.bound(v.Owner) || slices.Contains(ourRoles, v.Owner) {
-			return false
-		}
-		owner := p.s.Role(v.Owner)
-		return owner != nil && slices.ContainsFunc(dml, func(privilege string) bool { return p.reaches(v, privilege) }) &&
-			!p.mayRead(owner, l.key.References, l.key.ReferencedColumns)
-	})
+	return true
 }
 
 func (p *planner) mayRead(role *inventory.Role, r *inventory.Relation, columns []*inventory.Column) bool {

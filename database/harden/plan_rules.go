@@ -67,6 +67,21 @@ func (p *planner) readByPolicies(r *inventory.Relation) []*inventory.Relation {
 	return found
 }
 
+// readsPolicies reports whether the owner of a view may read what the policies
+// of its tables read: it does so where the application reads the view.
+func (p *planner) readsPolicies(v *inventory.Relation) bool {
+	owner := p.s.Role(v.Owner)
+	if owner == nil {
+		return true // ours, and given the rights
+	}
+	if p.inherits[owner] == nil {
+		p.inherits[owner] = p.inherited(owner, p.ended)
+	}
+	return !slices.ContainsFunc(v.Uses.Relations, func(used *inventory.Relation) bool {
+		return slices.ContainsFunc(p.readByPolicies(used), func(x *inventory.Relation) bool { return !p.effective(owner, relationKey(x), "SELECT") })
+	})
+}
+
 // boundByRules moves tables whose rules run as an owner that row security does
 // not bind: what a rule does to other tables, and to its own, would pass by
 // every policy.

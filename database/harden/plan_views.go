@@ -79,7 +79,9 @@ func (p *planner) view(r *inventory.Relation, done map[*inventory.Relation]bool)
 			p.in(r.Object(), func() { p.invoker(r) })
 		case !p.bound(r.Owner):
 			// What rules do is done as the owner, by a security invoker as well.
-			p.in(r.Object(), func() { p.moveView(r) })
+			p.in(r.Object(), func() { p.moveView(r, "whom row security does not bind") })
+		case !p.readsPolicies(r) && p.s.Login.Superuser:
+			p.in(r.Object(), func() { p.moveView(r, "who may not read what the policies of its tables read") })
 		}
 	}
 	for _, used := range r.Uses.Relations {
@@ -150,7 +152,7 @@ func (p *planner) invoker(r *inventory.Relation) {
 }
 
 // moveView gives a view to a role that row security binds.
-func (p *planner) moveView(r *inventory.Relation) {
+func (p *planner) moveView(r *inventory.Relation, why string) {
 	p.makeRole(viewsRole, "nologin", "owns views; it owns no table and bypasses nothing, so row security binds it")
 	needs := p.viewNeeds(r)
 	for _, used := range r.Uses.Relations {
@@ -162,7 +164,7 @@ func (p *planner) moveView(r *inventory.Relation) {
 	p.joined(viewsRole, r.Schema, func() {
 		p.add(Step{
 			SQL: "alter view " + r.SQL() + " owner to " + viewsRole, Inverse: "alter view " + r.SQL() + " owner to " + inventory.Quote(r.Owner),
-			Reason: "the view reads with the rights of " + r.Owner + ", whom row security does not bind",
+			Reason: "the view reads with the rights of " + r.Owner + ", " + why,
 			Lock:   accessExclusive(r), Object: r.Object(),
 		})
 	})
