@@ -302,4 +302,5 @@ const (
 	FlagWhereCurrentOf                     // WHERE CURRENT OF cursor
 	FlagSelectInto                         // SELECT ... INTO
 	FlagFromFunction                       // a function stands in FROM: its name, or alias, may be a value that is no row
+	FlagNoCounters                         // of statistics views only the columns are read that say which table or index a row is about
 )

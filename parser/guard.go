@@ -28,7 +28,9 @@ const DefaultMaxBytes = 1 << 20
 // chains of 4,000 to 6,000 itself.
 const (
 	maxCommentNesting = 16
-	maxOperatorRun    = 63 // bytes; NAMEDATALEN - 1
+	maxOperatorRun    = 63       // bytes; NAMEDATALEN - 1
+	freeSigns         = 64 << 10 // bytes that the scanner may read more than once
+	signsFactor       = 8        // and how often each byte of the text, on average
 	maxNesting        = 500
 	maxChain          = 2000
 	maxAtomic         = 16 // function bodies in functions

@@ -40,7 +40,13 @@ func selectStmt(w *walker, n node) {
 		w.statement.Flags |= FlagSelectInto
 	}
 	w.flow.queries++
+	outer := w.settingRow
+	w.settingRow = ""
+	if name, ok := settingRow(n); ok && len(w.ctes) == 0 {
+		w.settingRow = name
+	}
 	w.scope(n, func() { w.descend(n, "with_clause") })
+	w.settingRow = outer
 }
 
 // lockingClause is FOR UPDATE and the like. Its relations are aliases of those

@@ -25,6 +25,8 @@ type walker struct {
 	inQuery   bool           // below a query: further SELECTs are parts of it
 	flow      relevance
 
+	settingRow string // in a query that reads the row of one setting in pg_settings: its name
+
 	relations map[relationKey]int // index in statement.Relations, once there are many
 	types     map[Name]bool
 }
@@ -50,6 +52,9 @@ func (w *walker) top(raw node) {
 	w.enter(stmt)
 	w.depth--
 	w.followFlow(stmt)
+	if w.statement.Kind == KindSelect && w.statement.readsCounters() && onlyIdentities(stmt) {
+		w.statement.Flags |= FlagNoCounters
+	}
 	w.statement.finish()
 }
 

@@ -24,6 +24,7 @@ func (e *Engine) inspect(text string) *Inspection {
 	fresh := e.lookup.fresh(k)
 	for n := range batch.Statements {
 		s := &subject{batch: batch, statement: &batch.Statements[n], options: e.options, known: k, fresh: fresh}
+		s.unknown = s.namesUnknown()
 		d := e.judge(s)
 		if d.Action > i.Decision.Action {
 			i.Decision = d

@@ -22,8 +22,8 @@ func (s *Session) bindMessage(st *step, b []byte, size int) int {
 		}
 		return 0
 	}
-	if !s.boundary(st) {
-		return len(b)
+	if n, ok := s.boundary(st, b); !ok {
+		return n
 	}
 	if p := s.identityStatement(statement); p != nil {
 		return s.identityBind(st, b, size, portal, p)
@@ -37,15 +37,19 @@ func (s *Session) bindMessage(st *step, b []byte, size int) int {
 	}
 	bind := bindMessage{portal: portal, statement: statement, rest: rest, size: size}
 	if s.checksBind(statement, p) {
+		if len(b) < min(size, s.lookAgain) {
+			return 0
+		}
 		switch s.checkBind(st, bind.rest, statement, p) {
 		case bindIncomplete:
 			if len(b) >= size {
 				return s.violation(st, len(b))
 			}
-			if size > maxHeldBind {
+			if size > maxHeldBind || !s.mayHold(size) {
 				s.refuseWith(st, b[:5], errBindTooLarge)
 				return s.skip(b, size)
 			}
+			s.lookAgain = 2 * len(b) // not again for each byte
 			return 0
 		case bindRefused:
 			return s.skip(b, size)
@@ -63,7 +67,11 @@ type bindMessage struct {
 
 // sendBind forwards a Bind, as much of it as there is.
 func (s *Session) sendBind(st *step, b []byte, m *bindMessage, p *prepared) int {
-	s.setPortal(m.portal, p)
+	if !s.setPortal(m.portal, p) {
+		s.refuseWith(st, b[:5], errPortals)
+		return s.skip(b, m.size)
+	}
+	s.noteBound(p)
 	name := s.ensure(st, string(m.statement), p)
 	s.sc.unsynced = true
 	n := min(m.size, len(b))

@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"time"
+
 	"github.com/pgbulkhead/bulkhead/auth"
 	"github.com/pgbulkhead/bulkhead/parser"
 	"github.com/pgbulkhead/bulkhead/policy"
@@ -58,7 +60,7 @@ func (s *Session) assume(st *step) *clientError {
 		s.env.log.Warn("token maps to no tenant", "session", s.id, "client_addr", s.client.addr, "error", err)
 		return &errTenant
 	}
-	s.identity = id
+	s.identity, s.validAt = id, time.Time{}
 	if ctx == s.context {
 		return nil
 	}
@@ -85,8 +87,7 @@ func (s *Session) releaseServer(st *step) {
 	}
 	s.sc = nil
 	s.pin, s.settled, s.touched, s.sequences = 0, 0, false, 0
-	s.portal = nil
-	clear(s.portals)
+	s.endPortals()
 	clear(s.onServer)
 	clear(s.byOrg)
 	s.relabel = false

@@ -186,8 +186,8 @@ func (s *Session) maybeDetach(st *step) {
 		s.releaseServer(st)
 		return
 	}
-	s.portal, s.begun = nil, ""
-	clear(s.portals)
+	s.endPortals()
+	s.begun = ""
 	st.ask(returnClean{sc: sc})
 	s.sc = nil
 }
