@@ -94,7 +94,22 @@ func (x *matrix) referenceRequest(p *probe, fk *inventory.Constraint, parent *me
 	for i, c := range fk.Columns {
 		r[c.Name] = parent.canary[p.aim][fk.ReferencedColumns[i].Name]
 	}
+	if x.inplace && !x.spoil(p.m, fk, r) {
+		return request{}, "a row that no constraint stops might be written"
+	}
 	return request{sql: insertSQL(p.m.rel, r, "")}, ""
+}
+
+// spoil sets a column to NULL that must not be: after row security and before
+// the row is written the server refuses it for that.
+func (x *matrix) spoil(m *member, fk *inventory.Constraint, r row) bool {
+	for _, c := range m.rel.Columns {
+		if c.NotNull && c.Generated == 0 && m.tenant != c && !m.partitionKey(c) && !slices.Contains(fk.Columns, c) && (m.path == nil || !slices.Contains(m.path.Columns, c)) {
+			r[c.Name] = value{null: true}
+			return true
+		}
+	}
+	return false
 }
 
 // truncateByRight is TRUNCATE where nothing may be written: in a read-only
