@@ -20,18 +20,21 @@ const (
 	cmdSetval    = "SETVAL"
 )
 
-// changingCommand is about the planner, which takes a client's equation for
-// interchangeable with a policy's and asks once whether they agree.
-var changingCommand = command{
-	name: cmdChanging, privilege: "SELECT", always: true, request: changingRequest,
-	hit: func(p *probe, o *outcome) string {
-		for _, row := range o.rows {
-			if slices.Contains(row, p.org) {
-				return "the condition was asked once, not of each row"
-			}
+// changing is about the planner, which takes a client's equation for
+// interchangeable with a policy's and asks once whether they agree. Past the
+// proxy it adds nothing to a plain context, which a session can set anyway.
+func (x *matrix) changing() command {
+	return command{name: cmdChanging, privilege: "SELECT", always: true, request: changingRequest, hit: crossed, proxyOnly: !signed(x.model.Snapshot)}
+}
+
+// crossed is the hit of a statement that returns keys of orgs.
+func crossed(p *probe, o *outcome) string {
+	for _, row := range o.rows {
+		if slices.Contains(row, p.org) {
+			return "the condition was asked once, not of each row"
 		}
-		return ""
-	},
+	}
+	return ""
 }
 
 // changingRequest compares the column of the org with a setting that is the own

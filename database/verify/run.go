@@ -66,9 +66,12 @@ type Options struct {
 	PgDump                        string // program; "" looks for it in PATH
 	Exceptions                    []Exception
 	AllowNotProven                bool
-	Command                       []string
-	Operator, ToolVersion         string
-	Progress                      func(done string)
+	// Fingerprint, if set, is that of the catalogue that the proof is for: a
+	// run on another one proves nothing about it.
+	Fingerprint           string
+	Command               []string
+	Operator, ToolVersion string
+	Progress              func(done string)
 
 	subjectsGiven bool
 	sealed        bool   // the database's context is: past the proxy a challenge is answered
@@ -260,6 +263,12 @@ func (r *runner) end(ctx context.Context) error {
 	if d := harden.Difference(r.before, after); len(d) > 0 {
 		r.report.Caveats = append(r.report.Caveats,
 			"the catalogue changed during the run, by somebody else's migration or an attack that left something behind: "+some(d))
+	}
+	if want := r.o.Fingerprint; want != "" {
+		r.report.Database.ExpectedFingerprint = want
+		if want != r.report.Database.Fingerprint {
+			r.report.Caveats = append(r.report.Caveats, "the catalogue is not the one that was expected, so the proof is about something else: its fingerprint differs")
+		}
 	}
 	r.exposed()
 	r.except()

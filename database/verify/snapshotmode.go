@@ -212,7 +212,7 @@ func (t *truth) read(ctx context.Context) error {
 		return fmt.Errorf("export the snapshot: %w", err)
 	}
 	for _, m := range t.pop.members {
-		if !m.tenantOwned() || !m.reachable {
+		if !m.tenantOwned() || !m.reachable || m.foreign() {
 			continue
 		}
 		var n [2]int64
@@ -336,7 +336,7 @@ func (c *comparison) of(ctx context.Context, side Side, kind Context, command st
 	}
 	defer func() { _ = conn.exec(context.WithoutCancel(ctx), "ROLLBACK") }() // a lost connection shows at its next use
 	for _, m := range c.t.pop.members {
-		if !m.tenantOwned() || !m.reachable || len(m.seen()) == 0 {
+		if !m.tenantOwned() || !m.reachable || len(m.seen()) == 0 || m.foreign() {
 			continue
 		}
 		c.x.tick(m.rel.Object())
