@@ -58,12 +58,24 @@ func eachRow(condition string) string {
 // otherKey is the column of the root table that the tenant's column references,
 // if it is another one than the key: a slug, say.
 func (p *planner) otherKey(t *inventory.Tenancy) *inventory.Column {
-	k := t.Reference
-	if k == nil || k.References != p.m.Root || p.m.RootKey == nil {
+	if p.m.RootKey == nil {
 		return nil
 	}
-	if key := k.ReferencedColumns[slices.Index(k.Columns, t.Column)]; key != p.m.RootKey {
-		return key
+	seen := map[*inventory.Tenancy]bool{}
+	for t != nil && t.Reference != nil && !seen[t] {
+		seen[t] = true
+		k := t.Reference
+		key := k.ReferencedColumns[slices.Index(k.Columns, t.Column)]
+		if k.References == p.m.Root {
+			if key == p.m.RootKey {
+				return nil
+			}
+			return key
+		}
+		// The tenant's column of another table, which may reference another key.
+		if t = p.m.Tenancy(k.References); t == nil || t.Column != key {
+			return nil
+		}
 	}
 	return nil
 }

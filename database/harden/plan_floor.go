@@ -145,8 +145,14 @@ func (p *planner) readable(l link) bool {
 }
 
 func (p *planner) mayRead(role *inventory.Role, r *inventory.Relation, columns []*inventory.Column) bool {
+	if p.inherits[role] == nil {
+		p.inherits[role] = p.inherited(role, p.ended)
+	}
 	if p.effective(role, relationKey(r), "SELECT") {
 		return true
+	}
+	if len(columns) == 0 { // count(*) asks for some column, whichever
+		return p.may(role, r, "SELECT")
 	}
 	return !slices.ContainsFunc(columns, func(c *inventory.Column) bool { return !p.effective(role, columnKey(c), "SELECT") })
 }
@@ -270,6 +276,9 @@ func (p *planner) floor(r *inventory.Relation, f *floorText) {
 	p.floorPolicy(r, f)
 	permissive := slices.ContainsFunc(r.Policies, func(x *inventory.Policy) bool { return x.Permissive })
 	if !r.RowSecurity && !permissive {
+		if i := slices.IndexFunc(r.Policies, func(x *inventory.Policy) bool { return x.Name == basePolicy }); i >= 0 {
+			p.renamePolicy(r.Policies[i])
+		}
 		p.add(Step{
 			SQL:     "create policy " + basePolicy + " on " + r.SQL() + " for all to public using (true)",
 			Inverse: "drop policy " + basePolicy + " on " + r.SQL(),
@@ -311,6 +320,14 @@ func (p *planner) floorPolicy(r *inventory.Relation, f *floorText) {
 	if strings.HasPrefix(p.comments[object], note) && isFloor(old, p.comments[object]) {
 		return
 	}
+	if !strings.HasPrefix(p.comments[object], floorNote) {
+		p.renamePolicy(old)
+		p.add(Step{
+			SQL: joinSQL(create, comment(inventory.QuoteLiteral(note))), Inverse: "drop policy " + floorPolicy + " on " + r.SQL(),
+			Reason: p.floorReason(r), Lock: accessExclusive(r), Object: object,
+		})
+		return
+	}
 	oldComment := "null"
 	if text, ok := p.comments[object]; ok {
 		oldComment = inventory.QuoteLiteral(text)
@@ -321,6 +338,22 @@ func (p *planner) floorPolicy(r *inventory.Relation, f *floorText) {
 			comment(oldComment)),
 		Reason: "the floor is not the one that the table needs: foreign keys have changed, or somebody changed the policy",
 		Lock:   accessExclusive(r), Object: object,
+	})
+}
+
+// renamePolicy makes room for one of ours where somebody else's policy has its
+// name: that one is the application's own and goes on as it is.
+func (p *planner) renamePolicy(x *inventory.Policy) {
+	r, name := x.Relation, ""
+	for n := 1; name == "" || slices.ContainsFunc(r.Policies, func(y *inventory.Policy) bool { return y.Name == name }); n++ {
+		name = fmt.Sprintf("%s_before_%d", x.Name, n)
+	}
+	rename := func(from, to string) string {
+		return "alter policy " + inventory.Quote(from) + " on " + r.SQL() + " rename to " + inventory.Quote(to)
+	}
+	p.add(Step{
+		SQL: rename(x.Name, name), Inverse: rename(name, x.Name),
+		Reason: "the policy is not Bulkhead's and stays in force, but its name is needed", Lock: accessExclusive(r), Object: x.Object(),
 	})
 }
 
