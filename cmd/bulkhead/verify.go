@@ -227,7 +227,7 @@ func (f *verifyFlags) application(o *verify.Options, cfg *config.Config) error {
 		}
 		o.AppDSN, o.AppPassword = dsn, server.Password
 	}
-	if cfg != nil && f.signingKey == "" && cfg.Tenant.ContextMode() == config.ContextSigned {
+	if cfg != nil && f.signingKey == "" && cfg.Tenant.ContextMode() != config.ContextPlain {
 		f.signingKey = string(cfg.Tenant.SigningKeyFile)
 	}
 	if f.signingKey != "" {

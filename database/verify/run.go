@@ -44,8 +44,9 @@ type Options struct {
 	// Token returns a token of an org for a context, for ProxyDSN.
 	Token func(org string, s Side, subject string, c Context) (string, error)
 	// StartProxy, if set, starts a proxy in front of a database in scratch
-	// mode, and returns its DSN, its blocked-query log and what ends it.
-	StartProxy func(ctx context.Context, database string, orgs [2]string) (dsn, log string, stop func() error, err error)
+	// mode, and returns its DSN, its blocked-query log and what ends it. sealed
+	// says that the context of the database is.
+	StartProxy func(ctx context.Context, database string, orgs [2]string, sealed bool) (dsn, log string, stop func() error, err error)
 
 	Selection inventory.Selection
 	AppRole   string            // that sessions run as; "" is the selection's first
