@@ -198,8 +198,11 @@ func (s *Session) decide(ins *policy.Inspection) policy.Decision {
 	case d.Action == policy.Block:
 	case s.context.Org == "" && !ins.Tenantless:
 		return s.engine.NoOrg()
-	case d.Action == policy.Observe && slices.Contains(ins.Settings, parser.IdentityToken):
+	case !slices.Contains(ins.Settings, parser.IdentityToken):
+	case d.Action == policy.Observe:
 		d.Action = policy.Block // what may hold a token goes nowhere
+	case s.engine.Observes("G201") || ins.Effects.Has(parser.EffectUnknown):
+		return s.engine.TokenStays() // the rule that would refuse it is off
 	}
 	return d
 }
