@@ -274,7 +274,7 @@ func (s *Session) sendQuery(st *step, msg, text []byte, ins *policy.Inspection) 
 		s.wait = waitSettled
 	}
 	if s.losesChallenge(ins) {
-		s.sc.challenge = 0
+		s.sc.loseChallenge()
 	}
 	if s.resetsLabel(ins) {
 		s.relabel, s.wait = true, waitReset
@@ -453,6 +453,9 @@ func (s *Session) functionCall(st *step, b []byte, size int) int {
 	}
 	if !largeObjectCall(oid) {
 		s.note(&unknownCall)
+	}
+	if s.sc.unsynced {
+		s.sc.doubtful("a FunctionCall came before the Sync of an extended query") // as for a Query
 	}
 	n := min(size, len(b))
 	s.sc.owed.push(owed{kind: owedCall})

@@ -8,7 +8,8 @@ package proxy
 // mayName reports whether the session may have one more named statement, with
 // a Parse of the size.
 func (s *Session) mayName(size int) bool {
-	return len(s.named) < maxStatements && s.namedBytes+size <= maxStatementsHeld && s.share.hasRoom(s.more(size))
+	fits := len(s.named) == 0 || len(s.named) < maxStatements && s.namedBytes+size <= maxStatementsHeld
+	return fits && s.share.hasRoom(s.more(size))
 }
 
 // setNamed notes a named prepared statement; nil: there is none.
