@@ -12,6 +12,9 @@ type Options struct {
 	// TenantColumns are the columns that carry the org, as the server folds
 	// them. Where one meets a value there is a TenantTerm.
 	TenantColumns []string
+	// Tables returns what is known of the tables that a name may stand for;
+	// nil where nothing is.
+	Tables func(Name) []Table
 	// MaxBytes bounds a text; 0 means DefaultMaxBytes.
 	MaxBytes int
 }

@@ -183,6 +183,7 @@ func (s *Session) carryText(st *step, msg, name, text []byte, ins *policy.Inspec
 		s.keepObserved(d)
 	}
 	s.encoded = s.encoded || ins.Encoding
+	s.notePrepares(ins)
 	if extended {
 		s.sendParse(st, msg, name, text, ins)
 	} else {
@@ -194,6 +195,9 @@ func (s *Session) carryText(st *step, msg, name, text []byte, ins *policy.Inspec
 // decide is the rules' decision on a text for the identity in force.
 func (s *Session) decide(ins *policy.Inspection) policy.Decision {
 	d := ins.ForOrg(s.engine, s.context.Org)
+	if len(ins.Executes) > 0 && d.Action != policy.Block {
+		d = s.decideExecute(ins, d)
+	}
 	switch {
 	case d.Action == policy.Block:
 	case s.context.Org == "" && !ins.Tenantless:
@@ -214,6 +218,8 @@ func (s *Session) unsupported(ins *policy.Inspection, extended bool) *clientErro
 		return &errResetInside
 	case extended && s.losesChallenge(ins):
 		return &errDiscardSealed
+	case len(ins.Prepares) > 0 && !s.mayPrepare(ins):
+		return &errStatements
 	}
 	return s.unfit(ins)
 }
@@ -353,6 +359,9 @@ func (s *Session) describe(st *step, msg []byte, what byte, name []byte) {
 func (s *Session) executeMessage(st *step, msg []byte) int {
 	if !s.serverNeeded(st) {
 		return 0
+	}
+	if s.refusedExecute(st, msg) {
+		return len(msg)
 	}
 	s.sc.unsynced = true
 	o := s.execute(st, msg[5:])

@@ -89,6 +89,7 @@ func (s *Session) releaseServer(st *step) {
 	s.pin, s.settled, s.touched, s.sequences = 0, 0, false, 0
 	s.endPortals()
 	clear(s.onServer)
+	clear(s.byOrg)
 	s.relabel = false
 	if s.pooling() {
 		if s.holdsUnnamed() {
@@ -206,6 +207,9 @@ func (s *Session) refusedNow(st *step, head []byte, p *prepared) bool {
 		d = s.engine.NoOrg()
 	case s.who != nil:
 		d = p.inspection.ForOrg(s.engine, s.context.Org)
+	}
+	if len(p.inspection.Executes) > 0 && d.Action != policy.Block {
+		d = s.decideExecute(p.inspection, d)
 	}
 	if d.Action != policy.Allow {
 		s.record(st, d, p.inspection, policy.Extended, nil)

@@ -332,11 +332,13 @@ func (s *Session) carriedOut(ins *policy.Inspection) {
 		s.setNamed(name, nil)
 		delete(s.onServer, name)
 		delete(s.byStatement, name)
+		delete(s.byOrg, name)
 	}
 	if ins.Effects.Has(parser.EffectDiscardAll | parser.EffectDeallocateAll) {
 		s.forgetNamed()
 		clear(s.onServer)
 		clear(s.byStatement)
+		clear(s.byOrg)
 		s.sc.known.clear()
 	}
 }
