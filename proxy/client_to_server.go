@@ -148,7 +148,7 @@ func (s *Session) textMessage(st *step, b []byte, size int) int {
 		return len(b)
 	}
 	d := s.decide(ins)
-	if e := s.unsupported(ins, extended); e != nil && d.Action != policy.Block {
+	if e := s.unsupported(ins, extended, len(text)); e != nil && d.Action != policy.Block {
 		return s.refuseMalformed(st, msg, *e)
 	}
 	if d.Action != policy.Block && !s.serverNeeded(st) {
@@ -183,7 +183,9 @@ func (s *Session) carryText(st *step, msg, name, text []byte, ins *policy.Inspec
 		s.keepObserved(d)
 	}
 	s.encoded = s.encoded || ins.Encoding
-	s.notePrepares(ins)
+	if s.notePrepares(ins); len(ins.Prepares) > 0 {
+		s.holdPrepares(len(text))
+	}
 	if extended {
 		s.sendParse(st, msg, name, text, ins)
 	} else {
@@ -212,13 +214,13 @@ func (s *Session) decide(ins *policy.Inspection) policy.Decision {
 }
 
 // unsupported is why a text that no rule refuses cannot be carried out here.
-func (s *Session) unsupported(ins *policy.Inspection, extended bool) *clientError {
+func (s *Session) unsupported(ins *policy.Inspection, extended bool, size int) *clientError {
 	switch {
 	case ins.ResetsInside && (s.env.opts.Pool.Shared || s.env.opts.Signing.enabled()):
 		return &errResetInside
 	case extended && s.losesChallenge(ins):
 		return &errDiscardSealed
-	case len(ins.Prepares) > 0 && !s.mayPrepare(ins):
+	case len(ins.Prepares) > 0 && !s.mayPrepare(ins, size):
 		return &errStatements
 	}
 	return s.unfit(ins)
