@@ -37,13 +37,13 @@ func selectStmt(w *walker, n node) {
 	if n.child("into_clause").ok() {
 		w.statement.Flags |= FlagSelectInto
 	}
-	outer := w.settingRow
-	w.settingRow = ""
-	if name, ok := settingRow(n); ok && len(w.ctes) == 0 {
-		w.settingRow = name
+	settingRow, ownRow := w.settingRow, w.ownRow
+	w.settingRow, w.ownRow = "", false
+	if row, ok := oneRowOf(n); ok && len(w.ctes) == 0 {
+		w.settingRow, w.ownRow = row.setting(), row.own()
 	}
 	w.scope(n, func() { w.descend(n, "with_clause") })
-	w.settingRow = outer
+	w.settingRow, w.ownRow = settingRow, ownRow
 }
 
 // lockingClause is FOR UPDATE and the like. Its relations are aliases of those
