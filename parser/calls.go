@@ -16,6 +16,7 @@ func funcCall(w *walker, n node) {
 		}
 		f.ArgNames[i] = a.text("name")
 	}
+	w.flow.sure = w.flow.sure || isTenant(w.options, f.Name.Name)
 	w.statement.Functions = append(w.statement.Functions, f)
 	switch lower(f.Name.Name) {
 	case "set_config":

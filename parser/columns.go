@@ -37,7 +37,11 @@ func oneRowOf(query node) (row oneRow, ok bool) {
 	if operator := stringsOf(where.list("name")); len(operator) != 1 || operator[0] != "=" {
 		return oneRow{}, false
 	}
-	column := where.child("lexpr").list2("ColumnRef", "fields")
+	left := where.child("lexpr")
+	if !left.is("ColumnRef") {
+		return oneRow{}, false
+	}
+	column := left.list("fields")
 	if len(column) != 1 || !column[0].is("String") {
 		return oneRow{}, false
 	}
@@ -80,7 +84,10 @@ func (r *oneRow) own() bool {
 // isColumn reports whether an expression is a column written without its
 // relation.
 func isColumn(n node, name string) bool {
-	fields := n.list2("ColumnRef", "fields")
+	if !n.is("ColumnRef") {
+		return false
+	}
+	fields := n.list("fields")
 	return len(fields) == 1 && fields[0].is("String") && fields[0].text("sval") == name
 }
 

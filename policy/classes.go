@@ -39,6 +39,8 @@ func functionClassRule(class parser.FunctionClass) string {
 		return "G407"
 	case parser.FunctionNotify:
 		return "G607"
+	case parser.FunctionChanging:
+		return "G209"
 	case 0:
 		return "" // not known: unknownFunction judges
 	default:
