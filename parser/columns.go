@@ -4,44 +4,81 @@ package parser
 // column certainly has: for the few statements of drivers that would be
 // refused by the names alone.
 
-// settingRow returns the name of the setting whose row of pg_settings a query
-// reads, if it reads nothing else:
-//
-//	SELECT set_config(name, '...', false) FROM pg_settings WHERE name = '...'
-//
-// pg_dump sets in this way what an older server does not have. Whatever the
-// relation is in truth, the condition holds for each of its rows.
-func settingRow(query node) (name string, ok bool) {
+// oneRow is what a query tells that reads one relation, without an alias and
+// without other clauses, WHERE a column = a value.
+type oneRow struct {
+	relation Name
+	column   string
+	value    node
+}
+
+// oneRowOf reads such a query. Whatever the relation is in truth, the condition
+// holds for each row that the query's expressions see.
+func oneRowOf(query node) (row oneRow, ok bool) {
 	r := query.read()
 	for r.next() {
 		if r.field == nil {
-			return "", false
+			return oneRow{}, false
 		}
 		switch r.field.name {
 		case "target_list", "from_clause", "where_clause", "limit_option", "op":
 		default:
-			return "", false
+			return oneRow{}, false
 		}
 	}
 	from := query.list("from_clause")
 	if r.bad || query.enum("op") != "SETOP_NONE" || len(from) != 1 || !from[0].is("RangeVar") || from[0].child("alias").ok() {
-		return "", false
-	}
-	if schema := from[0].text("schemaname"); from[0].text("relname") != "pg_settings" || schema != "" && schema != "pg_catalog" {
-		return "", false
+		return oneRow{}, false
 	}
 	where := query.child("where_clause")
-	if !where.is("A_Expr") || where.enum("kind") != "AEXPR_OP" || !isColumn(where.child("lexpr"), "name") {
-		return "", false
+	if !where.is("A_Expr") || where.enum("kind") != "AEXPR_OP" {
+		return oneRow{}, false
 	}
 	if operator := stringsOf(where.list("name")); len(operator) != 1 || operator[0] != "=" {
-		return "", false
+		return oneRow{}, false
 	}
-	value := where.child("rexpr")
-	if !value.is("A_Const") || !value.child("sval").ok() {
-		return "", false
+	left := where.child("lexpr")
+	if !left.is("ColumnRef") {
+		return oneRow{}, false
 	}
-	return value.child("sval").text("sval"), true
+	column := left.list("fields")
+	if len(column) != 1 || !column[0].is("String") {
+		return oneRow{}, false
+	}
+	name := Name{Schema: from[0].text("schemaname"), Name: from[0].text("relname")}
+	if name.Schema == "" {
+		name.Schema = "pg_catalog"
+	}
+	return oneRow{relation: name, column: column[0].text("sval"), value: where.child("rexpr")}, true
+}
+
+// setting returns the name of the setting whose row of pg_settings is read:
+//
+//	SELECT set_config(name, '...', false) FROM pg_settings WHERE name = '...'
+//
+// pg_dump sets in this way what an older server does not have.
+func (r *oneRow) setting() string {
+	if r.relation != (Name{Schema: "pg_catalog", Name: "pg_settings"}) || r.column != "name" || !r.value.is("A_Const") {
+		return ""
+	}
+	return r.value.child("sval").text("sval")
+}
+
+// own reports whether the row is that of the session in one of the views of
+// sessions:
+//
+//	SELECT encrypted FROM pg_stat_gssapi WHERE pid = pg_backend_pid()
+func (r *oneRow) own() bool {
+	if r.relation.Schema != "pg_catalog" || r.column != "pid" || !r.value.is("FuncCall") || r.value.count("args") > 0 {
+		return false
+	}
+	switch r.relation.Name {
+	case "pg_stat_activity", "pg_stat_ssl", "pg_stat_gssapi":
+	default:
+		return false
+	}
+	f := nameOf(stringsOf(r.value.list("funcname")))
+	return f.Name == "pg_backend_pid" && (f.Schema == "" || f.Schema == "pg_catalog") && f.Catalog == ""
 }
 
 // isColumn reports whether an expression is a column written without its

@@ -136,6 +136,7 @@ type Relation struct {
 	Access Access
 	Only   bool // ONLY was written
 	Temp   bool // pg_temp or TEMP was written
+	OwnRow bool // a view of sessions, of which only this session's row is read
 }
 
 // Function is one function or procedure call, aggregates and window functions

@@ -40,13 +40,13 @@ func selectStmt(w *walker, n node) {
 		w.statement.Flags |= FlagSelectInto
 	}
 	w.flow.queries++
-	outer := w.settingRow
-	w.settingRow = ""
-	if name, ok := settingRow(n); ok && len(w.ctes) == 0 {
-		w.settingRow = name
+	settingRow, ownRow := w.settingRow, w.ownRow
+	w.settingRow, w.ownRow = "", false
+	if row, ok := oneRowOf(n); ok && len(w.ctes) == 0 {
+		w.settingRow, w.ownRow = row.setting(), row.own()
 	}
 	w.scope(n, func() { w.descend(n, "with_clause") })
-	w.settingRow = outer
+	w.settingRow, w.ownRow = settingRow, ownRow
 }
 
 // lockingClause is FOR UPDATE and the like. Its relations are aliases of those

@@ -26,6 +26,7 @@ type walker struct {
 	flow      relevance
 
 	settingRow string // in a query that reads the row of one setting in pg_settings: its name
+	ownRow     bool   // in a query that reads the session's own row in a view of sessions
 
 	relations map[relationKey]int // index in statement.Relations, once there are many
 	types     map[Name]bool
@@ -33,7 +34,7 @@ type walker struct {
 
 type relationKey struct {
 	Name
-	only, temp bool
+	only, temp, own bool
 }
 
 // top walks through a RawStmt.
@@ -230,7 +231,7 @@ func (w *walker) relation(n node, access Access) {
 	if access == AccessRead && name.Schema == "" && w.isCTE[name.Name] > 0 {
 		return
 	}
-	key := relationKey{Name: name, only: !n.flag("inh"), temp: n.text("relpersistence") == "t" || name.Schema == "pg_temp"}
+	key := relationKey{Name: name, only: !n.flag("inh"), temp: n.text("relpersistence") == "t" || name.Schema == "pg_temp", own: w.ownRow}
 	if access&AccessCreate != 0 && key.temp {
 		w.statement.Flags |= FlagTemp
 	}
@@ -241,7 +242,7 @@ func (w *walker) relation(n node, access Access) {
 	if w.relations != nil {
 		w.relations[key] = len(w.statement.Relations)
 	}
-	w.statement.Relations = append(w.statement.Relations, Relation{Name: name, Access: access, Only: key.only, Temp: key.temp})
+	w.statement.Relations = append(w.statement.Relations, Relation{Name: name, Access: access, Only: key.only, Temp: key.temp, OwnRow: key.own})
 }
 
 // fewRelations is up to which going through the list is faster than a map.
@@ -265,7 +266,9 @@ func (w *walker) listed(key relationKey) int {
 	return -1
 }
 
-func (r *Relation) key() relationKey { return relationKey{Name: r.Name, only: r.Only, temp: r.Temp} }
+func (r *Relation) key() relationKey {
+	return relationKey{Name: r.Name, only: r.Only, temp: r.Temp, own: r.OwnRow}
+}
 
 // target lists the relation in a field of n with the access that the statement
 // has to it.

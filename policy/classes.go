@@ -92,6 +92,9 @@ func systemExposure(s *parser.Statement, r *parser.Relation) string {
 		// server itself hides the connection string.
 		class = parser.RelationCatalog
 	}
+	if r.OwnRow {
+		class = parser.RelationCatalog // pgAdmin asks so how it is connected
+	}
 	if class == parser.RelationCounters && s.Flags&parser.FlagNoCounters != 0 {
 		class = parser.RelationCatalog // Sequelize joins pg_statio_all_tables for the oid of a table
 	}

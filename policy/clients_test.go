@@ -56,6 +56,33 @@ func TestClientStatements(t *testing.T) {
 	}
 }
 
+// TestClientCatalog holds what clients use of the catalogue. None may be
+// refused.
+func TestClientCatalog(t *testing.T) {
+	data, err := os.ReadFile("testdata/clients_catalog.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := newClientEngine(t)
+	for line := range strings.Lines(string(data)) {
+		kind, name, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
+		text := ""
+		switch kind {
+		case "#":
+			continue
+		case "function":
+			text = "SELECT " + name + "(a) FROM pg_catalog.pg_class"
+		case "relation":
+			text = "SELECT * FROM " + name
+		default:
+			t.Fatalf("testdata: %q", line)
+		}
+		if d := e.Inspect(t.Context(), text, Simple).Decision; d.Action != Allow {
+			t.Errorf("%s: got %s %q, want allowed", text, d.Rule, d.Reason)
+		}
+	}
+}
+
 // psqlCommands are the commands of psql that describe the schema.
 const psqlCommands = `\d
 \d+

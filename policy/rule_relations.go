@@ -128,7 +128,8 @@ func systemRelation() Rule {
 		Surfaces: []string{onStatement},
 		Why: "Statistics, locks, prepared transactions, large objects and histograms of columns have no row security. " +
 			"Drivers and psql need the rest of the catalogue, which describes the schema that all tenants share. " +
-			"A SELECT may use a view of counters if it names no column of it but those that say which table or index a row is about.",
+			"A SELECT may use a view of counters if it names no column of it but those that say which table or index a row is about, " +
+			"and the session's own row of pg_stat_activity, pg_stat_ssl and pg_stat_gssapi may be read: SELECT ... FROM pg_stat_ssl WHERE pid = pg_backend_pid(), and nothing else.",
 		Gap:     "Counters of tables (pg_class.reltuples) are visible and tell of all tenants' volume.",
 		Blocked: "SELECT query FROM pg_stat_activity",
 		Allowed: "SELECT relname FROM pg_class",
