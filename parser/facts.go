@@ -1,5 +1,7 @@
 package parser
 
+import "sync"
+
 // Batch holds the facts of one SQL text: the body of a Query message (any
 // number of statements) or of a Parse message (at most one).
 //
@@ -13,6 +15,27 @@ type Batch struct {
 	Statements []Statement
 
 	constantRead bool
+	walker       walker // of the statement that is walked through
+	options      Options
+}
+
+// batches are those that were given back.
+var batches = sync.Pool{New: func() any { return new(Batch) }}
+
+// keptStatements is how many statements a batch that is given back may have:
+// memory for more is not kept.
+const keptStatements = 16
+
+// Release gives the batch's memory back, for another text. It must not be used
+// any more; the lists in its statements stay with whoever has taken them.
+func (b *Batch) Release() {
+	clear(b.Statements)
+	kept := b.Statements[:0]
+	if cap(kept) > keptStatements {
+		kept = nil
+	}
+	*b = Batch{Statements: kept}
+	batches.Put(b)
 }
 
 // Constant returns the text of a constant and marks the batch: a decision

@@ -13,6 +13,7 @@ func (e *Engine) inspect(text string) *Inspection {
 		e.notUnderstood(i, err)
 		return i
 	}
+	defer batch.Release()
 	i.describe(batch)
 	i.ResetsInside = e.options.resetsInside(batch)
 	i.Begins, i.Ends = transactionOf(batch)

@@ -15,15 +15,18 @@ type verdict struct {
 // functionRule makes the check of a rule on functions. All of them share one
 // look at each call (subject.functionVerdicts).
 func functionRule(id string) func(*subject) []Violation {
-	return func(s *subject) []Violation {
-		var found []Violation
-		for _, v := range s.functionVerdicts() {
-			if v.rule == id {
-				found = append(found, one(v.reason)...)
-			}
+	return func(s *subject) []Violation { return s.functionsAgainst(id) }
+}
+
+// functionsAgainst are the violations of a rule on functions.
+func (s *subject) functionsAgainst(id string) []Violation {
+	var found []Violation
+	for _, v := range s.functionVerdicts() {
+		if v.rule == id {
+			found = append(found, one(v.reason)...)
 		}
-		return found
 	}
+	return found
 }
 
 const functionRemedy = "Do it without this function, or let the operator add the function to policy.allow.functions."

@@ -54,6 +54,9 @@ type Options struct {
 	BlockedLog   *blocklog.Writer
 
 	Tracer trace.Tracer // nil: tracing is off
+	// Sampled, if set, tells whether the span of an allowed statement will be
+	// recorded, and with which context: so most statements cost no span.
+	Sampled func(parent trace.SpanContext) (context.Context, bool)
 	// SlowQuery is the duration from which a statement is logged; 0: never.
 	SlowQuery time.Duration
 	Logger    *slog.Logger
