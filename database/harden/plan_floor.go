@@ -94,8 +94,8 @@ func (p *planner) policyEdges() {
 	p.edges = make(map[*inventory.Relation][]*inventory.Relation)
 	for _, r := range p.s.Relations {
 		for _, policy := range r.Policies {
-			if policy.Name == floorPolicy {
-				continue
+			if policy.Name == floorPolicy && strings.HasPrefix(p.comments[policy.Object()], floorNote) {
+				continue // written anew
 			}
 			for _, used := range policy.Uses.Relations {
 				if used != r {
@@ -137,6 +137,10 @@ func (p *planner) readable(l link) bool {
 			continue
 		}
 		if !p.mayRead(role, l.key.References, l.key.ReferencedColumns) {
+			return false
+		}
+		// Its policies read on with the same rights.
+		if slices.ContainsFunc(p.readByPolicies(l.key.References), func(x *inventory.Relation) bool { return !p.may(role, x, "SELECT") }) {
 			return false
 		}
 	}
