@@ -147,19 +147,6 @@ func (p *planner) readable(l link) bool {
 	return true
 }
 
-func (p *planner) mayRead(role *inventory.Role, r *inventory.Relation, columns []*inventory.Column) bool {
-	if p.inherits[role] == nil {
-		p.inherits[role] = p.inherited(role, p.ended)
-	}
-	if p.effective(role, relationKey(r), "SELECT") {
-		return true
-	}
-	if len(columns) == 0 { // count(*) asks for some column, whichever
-		return p.may(role, r, "SELECT")
-	}
-	return !slices.ContainsFunc(columns, func(c *inventory.Column) bool { return !p.effective(role, columnKey(c), "SELECT") })
-}
-
 // floorText is the condition of a floor.
 type floorText struct {
 	using, check string
