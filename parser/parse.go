@@ -76,7 +76,7 @@ func walk(text string, tree []byte, o Options) (*Batch, error) {
 		if n := raw.int("stmt_len"); n > 0 {
 			s.End = s.Start + n
 		}
-		b.walker = walker{statement: s, options: &b.options}
+		b.walker = walker{statement: s, options: &b.options, flow: b.walker.flow.reset()}
 		b.walker.top(raw)
 		i++
 	})

@@ -80,3 +80,13 @@ func ClassifyRelation(n Name) (class RelationClass, ok bool) {
 	class, ok = relationClasses()[Name{Schema: schema, Name: n.Name}]
 	return class, ok
 }
+
+// readsCounters reports whether a statement names a relation of counters.
+func (s *Statement) readsCounters() bool {
+	for i := range s.Relations {
+		if class, ok := ClassifyRelation(s.Relations[i].Name); ok && class == RelationCounters {
+			return true
+		}
+	}
+	return false
+}

@@ -271,6 +271,6 @@ func (s *subject) judgeCall(f *parser.Function) verdict {
 }
 
 func (s *subject) unknownFunction(n parser.Name) verdict {
-	s.unknown = n.Schema != "pg_catalog" || s.known.absent // those of pg_catalog are on a list, not in the catalogue
+	s.unknown = s.unknown || n.Schema != "pg_catalog" || s.known.absent // those of pg_catalog are on a list, not in the catalogue
 	return verdict{"G411", "function " + spell(n) + " is not known"}
 }

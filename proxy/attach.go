@@ -60,6 +60,10 @@ func (s *Session) admit(st *step) {
 			return
 		}
 	}
+	if s.share = s.env.orgs.enter(s.identity.Org, s.env.opts.Limits.MaxClientsPerOrg); s.share == nil {
+		s.end(st, endRefused, &errTooManyOrgClients)
+		return
+	}
 	s.key = makeKey(s.context, &s.startup)
 	if s.env.opts.Pool.Transaction {
 		if p := s.env.recent.get(s.key); p != nil {
@@ -111,7 +115,7 @@ func (s *Session) serverBorrowed(st *step, sc *serverConn, e *clientError) {
 		return
 	case !waiting:
 		return
-	case e != nil && s.phase == phaseRelay && e != &errTooManyOrgClients:
+	case e != nil && s.phase == phaseRelay:
 		s.unserved(st, e)
 		return
 	case e != nil:
@@ -119,10 +123,13 @@ func (s *Session) serverBorrowed(st *step, sc *serverConn, e *clientError) {
 		return
 	}
 	s.sc = sc
-	if s.phase == phaseAttaching && sc.state == (clientSettings{}) {
+	// What another client has SET there must not be told as the server's own
+	// parameters: then the label, which resets it, comes first.
+	asLoggedIn := sc.state == (clientSettings{})
+	if s.phase == phaseAttaching && asLoggedIn {
 		s.env.recent.put(s.key, sc.params)
 	}
-	if s.phase == phaseAttaching && s.pooling() {
+	if s.phase == phaseAttaching && s.pooling() && asLoggedIn {
 		s.attached(st) // what the client sends first may need another label
 		return
 	}

@@ -26,7 +26,6 @@ type clientLink struct {
 
 	timer     *loop.Timer
 	waiter    *waiter // the last request for a server connection
-	org       string  // counted for limits.max_clients_per_org; "" not yet
 	key       cancelKey
 	connGone  bool // the socket is closed
 	finished  bool // the session is closed and forgotten
@@ -36,17 +35,17 @@ type clientLink struct {
 
 // inBackground runs work that the session waits for, and with the session
 // ends.
-func (c *clientLink) inBackground(work func(ctx context.Context) func(st *step)) {
+func (c *clientLink) inBackground(work func(ctx context.Context) func(st *step), places ...chan struct{}) {
 	ctx, stop := context.WithCancel(c.srv.ctx)
 	c.stop = stop
-	c.srv.background(func() {
+	background(func() {
 		event := work(ctx)
 		c.later(func(st *step) {
 			stop()
 			c.stop = nil
 			event(st)
 		})
-	})
+	}, places...)
 }
 
 // begin starts a turn of the session; finish must follow.
@@ -166,13 +165,13 @@ func (c *clientLink) carryOut(r request) {
 		c.inBackground(func(ctx context.Context) func(*step) {
 			id, err := c.srv.opts.Verifier.Verify(ctx, r.token)
 			return func(st *step) { c.sess.tokenVerified(st, id, err) }
-		})
+		}, c.srv.workers.verify)
 	case inspectText:
 		engine := c.sess.engine
 		c.inBackground(func(ctx context.Context) func(*step) {
 			ins := engine.Inspect(ctx, r.text, protocolOf(r.extended))
 			return func(st *step) { c.sess.inspectionDone(st, ins) }
-		})
+		}, c.sess.share.inspects, c.srv.workers.inspect)
 	case openDatabase:
 		c.inBackground(func(ctx context.Context) func(*step) {
 			engine, err := c.srv.opts.OpenDatabase(ctx, r.name)
@@ -181,7 +180,7 @@ func (c *clientLink) carryOut(r request) {
 				e = c.srv.loginError(err)
 			}
 			return func(st *step) { c.sess.databaseOpened(st, engine, e) }
-		})
+		}, c.srv.workers.open)
 	case borrowServer:
 		c.borrow()
 	case stopWaiting:
@@ -241,13 +240,6 @@ func (c *clientLink) borrow() {
 	if c.finished {
 		return
 	}
-	if org := c.sess.connectionIdentity().Org; c.org == "" && org != "" {
-		if !c.srv.admitOrg(org) {
-			c.turn(func(st *step) { c.sess.serverBorrowed(st, nil, &errTooManyOrgClients) })
-			return
-		}
-		c.org = org
-	}
 	if c.waiter == nil {
 		c.waiter = new(waiter)
 	}
@@ -296,17 +288,7 @@ func (c *clientLink) cancelRunning(done func()) {
 		done()
 		return
 	}
-	link := sc.link
-	link.cancelling++
-	c.srv.background(func() {
-		ctx, stop := context.WithTimeout(c.srv.ctx, cancelTimeout)
-		defer stop()
-		if err := sc.cancel(ctx); err != nil {
-			c.srv.log.Warn("cancel request failed", "server_pid", sc.pid, "error", err)
-		}
-		link.loop.Post(link.cancelled)
-		done()
-	})
+	sc.link.cancel(done)
 }
 
 // peerOf describes the client's end.

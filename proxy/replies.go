@@ -28,6 +28,9 @@ func (s *Session) ready(st *step, o *owed) {
 	if o.kind == owedSync && !o.own {
 		s.ending = false
 	}
+	if !o.own && s.sc.tx == txIdle && s.sc.owed.len() == 0 {
+		s.endPortals()
+	}
 	switch {
 	case o.own && o.kind == owedSync:
 		if s.wait == waitLabel && s.sealing {

@@ -13,9 +13,10 @@ import (
 type linkState uint8
 
 const (
-	linkLent     linkState = iota // a session
-	linkCleaning                  // nobody: it is being reset
-	linkIdle                      // the pool
+	linkLent      linkState = iota // a session
+	linkCleaning                   // nobody: it is being reset
+	linkIdle                       // the pool
+	linkAbandoned                  // nobody: what its client has sent still runs (abandon.go)
 	linkDead
 )
 
@@ -42,8 +43,9 @@ type serverLink struct {
 	lifetime   time.Duration
 	idleSince  time.Time
 	readPause  bool
-	cancelling int // CancelRequests on their way
-	waiting    func()
+	cancelling bool     // a CancelRequest is on its way
+	cancels    []func() // what waits for one more behind it
+	waiting    func()   // giveBack, until no CancelRequest is on its way
 	timer      *loop.Timer
 }
 
@@ -65,6 +67,9 @@ func (l *serverLink) Received(b []byte) {
 		c.sess.serverBytes(st, b)
 		c.finish(st, l.sc)
 		return
+	}
+	if l.state.get() == linkAbandoned {
+		return // nobody waits for it
 	}
 	st := &l.loop.step
 	st.now = l.loop.Now()
@@ -166,7 +171,7 @@ func (l *serverLink) giveBack(clean bool) {
 	l.holder = nil
 	l.pauseReading(false)
 	sc := l.sc
-	if l.cancelling > 0 {
+	if l.cancelling {
 		// A CancelRequest that is on its way must not hit what runs next.
 		l.state.set(linkCleaning)
 		l.waiting = func() { l.giveBack(clean) }
@@ -174,22 +179,14 @@ func (l *serverLink) giveBack(clean bool) {
 	}
 	switch {
 	case l.state.get() == linkDead:
+	case sc.owed.len() > 0 || sc.copying != copyNone || sc.frame.rest > 0 || len(sc.frame.partial) > 0 || sc.owed.skipping:
+		l.abandon()
 	case sc.doubt != "":
 		l.discard(sc.doubt)
-	case sc.owed.len() > 0 || sc.copying != copyNone || sc.frame.rest > 0 || len(sc.frame.partial) > 0 || sc.owed.skipping:
-		l.discard("replies are outstanding")
 	case clean && sc.tx == txIdle && !sc.unsynced:
 		l.srv.pool.put(l, l.loop.Now())
 	default:
 		l.clean()
-	}
-}
-
-func (l *serverLink) cancelled() {
-	l.cancelling--
-	if f := l.waiting; f != nil && l.cancelling == 0 {
-		l.waiting = nil
-		f()
 	}
 }
 

@@ -231,7 +231,7 @@ func (sc *serverConn) errorResponse(st *step, b []byte, whole bool, r replies) (
 	if o.kind == owedLabel {
 		// Nothing of the client behind it is carried out, and nothing ever
 		// will be on this connection.
-		if code == "57014" {
+		if code == codeCancelled {
 			return false, errLabelCancelled
 		}
 		return false, fmt.Errorf("%w: SQLSTATE %s", errLabel, code)

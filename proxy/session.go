@@ -63,10 +63,13 @@ type Session struct {
 	engine   *policy.Engine // of the database
 	key      poolKey
 	cancel   cancelKey
+	share    *orgShare // of the connection's org; nil before it is known
 
 	phase    phase
 	wait     wait
-	tls      bool // the connection is encrypted
+	standing standing
+	validAt  time.Time // when the identity was last found valid
+	tls      bool      // the connection is encrypted
 	askedTLS bool
 	askedGSS bool
 	deadline time.Time // of the present phase; zero for none
@@ -75,6 +78,8 @@ type Session struct {
 
 	// Client to server.
 	in        frame
+	heldBytes int                // size of the message at the front, where it is held; see held.go
+	lookAgain int                // how much of it must have come before it is read again
 	inspected *policy.Inspection // answer to an inspectText, for the message at the front of in.partial
 	skipping  bool               // a message was refused without a server connection: skip to Sync
 	statements
@@ -116,6 +121,7 @@ type environment struct {
 	recent  *recentParams
 
 	contexts contexts
+	orgs     orgClients
 }
 
 func newSession(env *environment, id uint64, p peer, now time.Time) *Session {
@@ -185,6 +191,9 @@ func (s *Session) consume(st *step, b []byte) int {
 			return used
 		}
 		used += n
+		if s.heldBytes > 0 {
+			s.letGo()
+		}
 	}
 	return used
 }
@@ -216,6 +225,11 @@ func (s *Session) end(st *step, why endReason, e *clientError) {
 func (s *Session) leave(st *step, why endReason) {
 	s.phase, s.reason = phaseClosed, why
 	s.in = frame{}
+	if s.share != nil {
+		s.share.hold(-s.beyond())
+		s.env.orgs.leave(s.share)
+		s.share = nil
+	}
 	if s.sc != nil {
 		st.ask(returnServer{sc: s.sc})
 		s.sc = nil
@@ -266,10 +280,7 @@ func (s *Session) afterReplies(st *step) {
 		return
 	}
 	if s.phase == phaseDraining {
-		if sc.owed.len() == 0 {
-			s.leave(st, endClientLeft)
-			st.ask(closeClient{})
-		}
+		s.endDraining(st)
 		return
 	}
 	if s.wait == waitReplies && sc.owed.len() < maxOwed/2 {
@@ -352,7 +363,7 @@ func (s *Session) nextDeadline() (time.Time, *clientError, endReason) {
 	case phasePrelude, phaseTLS, phaseToken, phaseVerifying:
 		return s.deadline, &errAuthTimeout, endAuthFailed
 	case phaseDraining:
-		return s.deadline, nil, endClientLeft
+		return s.statementDeadline(), nil, endUnknown
 	}
 	if s.phase == phaseAttaching || s.wait == waitServer {
 		return s.deadline, &errQueue, endQueueTimeout
@@ -363,14 +374,24 @@ func (s *Session) nextDeadline() (time.Time, *clientError, endReason) {
 	return s.idleDeadline()
 }
 
+// statementDeadline is when the statement that runs is cancelled, zero for
+// never.
+func (s *Session) statementDeadline() time.Time {
+	limit := s.env.opts.Limits.StatementTimeout
+	if s.sc == nil || s.sc.owed.len() == 0 || limit <= 0 {
+		return time.Time{}
+	}
+	since := s.progress
+	if sent := s.sc.owed.at(0).start; sent > since.UnixNano() {
+		since = time.Unix(0, sent)
+	}
+	return since.Add(limit + statementGrace)
+}
+
 func (s *Session) idleDeadline() (time.Time, *clientError, endReason) {
 	l := &s.env.opts.Limits
-	if s.sc != nil && s.sc.owed.len() > 0 && l.StatementTimeout > 0 {
-		since := s.progress
-		if sent := s.sc.owed.at(0).start; sent > since.UnixNano() {
-			since = time.Unix(0, sent)
-		}
-		return since.Add(l.StatementTimeout + statementGrace), nil, endUnknown
+	if at := s.statementDeadline(); !at.IsZero() {
+		return at, nil, endUnknown
 	}
 	if s.reopen != "" || s.sc != nil && s.sc.owed.len() == 0 && s.sc.tx != txIdle {
 		if l.IdleInTransaction > 0 {

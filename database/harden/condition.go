@@ -45,6 +45,16 @@ func (p *planner) ownRow(t *inventory.Tenancy, col string) string {
 	return col + "::text = " + orgAs("::text") // no row can be equal, but the policy can be written
 }
 
+// eachRow writes a condition so that it is asked of each row. The planner takes
+// the equation for interchangeable with others of the statement: with WHERE
+// org_id = y it asks once whether y is the tenant, and each row only whether it
+// has y. That is right for a y that does not change, and a client can write one
+// that does: a STABLE function of what the same statement changes. A CASE is no
+// equation; the bare condition stays beside it, for the indexes.
+func eachRow(condition string) string {
+	return condition + "\n    and case when " + condition + " then true else false end"
+}
+
 // otherKey is the column of the root table that the tenant's column references,
 // if it is another one than the key: a slug, say.
 func (p *planner) otherKey(t *inventory.Tenancy) *inventory.Column {

@@ -1,6 +1,7 @@
 package harden
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -150,8 +151,11 @@ func (p *planner) readable(l link) bool {
 // floorText is the condition of a floor.
 type floorText struct {
 	using, check string
-	parents      []link // that using follows
-	functions    []follower
+	// own is the condition that the row itself is the tenant's, for the check;
+	// "" where that is what using says.
+	own       string
+	parents   []link // that using follows
+	functions []follower
 }
 
 // follower is a function that follows a link where a sub-select cannot.
@@ -165,12 +169,13 @@ type follower struct {
 func (p *planner) usingText(t *inventory.Tenancy) floorText {
 	var f floorText
 	if t.Class != inventory.Indirect {
-		f.using = p.ownRow(t, column(t.Relation, t.Column))
+		f.own = p.ownRow(t, column(t.Relation, t.Column))
+		f.using = eachRow(f.own)
 		if p.otherKey(t) == nil {
 			return f
 		}
 		if slug := (link{t.Reference, t.Column.NotNull}); p.leads(p.m.Root, t.Relation) || !p.readable(slug) {
-			f.using = p.follows(t, &f, slug, true)
+			f.using, f.own = p.follows(t, &f, slug, true), ""
 			if f.using == "" {
 				p.bad = append(p.bad, slug.key.Object())
 			}
@@ -188,7 +193,7 @@ func (p *planner) usingText(t *inventory.Tenancy) floorText {
 // checkText adds what must hold for a row that is written: whatever it
 // references is the tenant's as well.
 func (p *planner) checkText(t *inventory.Tenancy, f *floorText) {
-	checks := []string{f.using}
+	checks := []string{cmp.Or(f.own, f.using)}
 	for _, l := range p.links(t) {
 		if slices.ContainsFunc(f.parents, func(x link) bool { return x.key == l.key }) {
 			continue
