@@ -20,7 +20,7 @@ func (e *Engine) inspect(text string) *Inspection {
 	i.ResetsInside = e.options.resetsInside(batch)
 	i.Begins, i.Ends = transactionOf(batch)
 	i.Tenantless = tenantless(batch)
-	i.readTerms(batch)
+	i.readTerms(batch, e.options.parse.TenantColumns)
 	fresh := e.lookup.fresh(k)
 	for n := range batch.Statements {
 		s := &subject{batch: batch, statement: &batch.Statements[n], options: e.options, known: k, fresh: fresh}
