@@ -3,6 +3,7 @@ package audit
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -198,5 +199,35 @@ func TestData_Rows(t *testing.T) {
 		if left != test.left || counted == test.left {
 			t.Errorf("limit %d: left out %t, counted %t", test.limit, left, counted)
 		}
+	}
+}
+
+// TestData_MissingKeys tells what columns without a foreign key mean: by the
+// keys that other tables have, by the name, or not at all.
+func TestData_MissingKeys(t *testing.T) {
+	s := newSubject(t, pgtest.Shared(t, 15), correctSchema(t), correctOptions())
+	const made = `CREATE TABLE app.%[1]s (id bigint PRIMARY KEY, org_id uuid NOT NULL REFERENCES app.orgs ON DELETE CASCADE, %[2]s);
+		ALTER TABLE app.%[1]s ENABLE ROW LEVEL SECURITY; GRANT SELECT ON app.%[1]s TO aud_rw;`
+	for _, table := range []struct{ name, columns string }{
+		{"categories", "name text"},
+		{"by_key_1", "made_by_id bigint REFERENCES app.users"},
+		{"by_key_2", "made_by_id bigint REFERENCES app.users"},
+		{"tree", "parent_id bigint REFERENCES app.tree"},
+		{"missing", "category_id bigint, made_by_id bigint, parent_id bigint, user_id int, project_id bigint, project_type text"},
+	} {
+		s.exec(fmt.Sprintf(made, table.name, table.columns))
+	}
+	f := s.facts()
+	var got []string
+	for _, c := range f.dataCounts() {
+		if c.Check == "A604" && strings.HasPrefix(c.Object, "app.missing.") {
+			got = append(got, c.Object+" "+strings.TrimSuffix(c.What[strings.LastIndex(c.What, " ")+1:], "."))
+		}
+	}
+	// Of another type, beside a column that says what it references, or the
+	// name of a tree's own key: not told.
+	want := []string{"app.missing.category_id app.categories", "app.missing.made_by_id app.users"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }

@@ -157,3 +157,17 @@ func (p *planner) may(role *inventory.Role, r *inventory.Relation, privilege str
 	}
 	return slices.ContainsFunc(r.Columns, func(c *inventory.Column) bool { return p.effective(role, columnKey(c), privilege) })
 }
+
+// mayRead reports whether a role may read the given columns of a relation.
+func (p *planner) mayRead(role *inventory.Role, r *inventory.Relation, columns []*inventory.Column) bool {
+	if p.inherits[role] == nil {
+		p.inherits[role] = p.inherited(role, p.ended)
+	}
+	if p.effective(role, relationKey(r), "SELECT") {
+		return true
+	}
+	if len(columns) == 0 { // count(*) asks for some column, whichever
+		return p.may(role, r, "SELECT")
+	}
+	return !slices.ContainsFunc(columns, func(c *inventory.Column) bool { return !p.effective(role, columnKey(c), "SELECT") })
+}

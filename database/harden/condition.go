@@ -111,7 +111,7 @@ type link struct {
 func (p *planner) links(t *inventory.Tenancy) []link {
 	var out []link
 	seen := make(map[string]bool)
-	for _, k := range t.Relation.Constraints {
+	for _, k := range append(slices.Clone(t.Relation.Constraints), fromAncestors(t.Relation)...) {
 		if k.Kind != inventory.ForeignKey || k.References == nil || !p.m.IsTenant(k.References) || ofPartition(k) || p.carriesTenant(t, k) {
 			continue
 		}
@@ -126,6 +126,34 @@ func (p *planner) links(t *inventory.Tenancy) []link {
 		out = append(out, link{k, !slices.ContainsFunc(k.Columns, func(c *inventory.Column) bool { return !c.NotNull })})
 	}
 	return out
+}
+
+// fromAncestors are the foreign keys of the tables that an inheritance child
+// comes from, for its own columns. The server does not pass them on, and does
+// not check them, but the columns mean the same.
+func fromAncestors(r *inventory.Relation) []*inventory.Constraint {
+	if r.IsPartition {
+		return nil // it has its own
+	}
+	var keys []*inventory.Constraint
+	for _, parent := range r.Parents {
+		for _, k := range append(slices.Clone(parent.Constraints), fromAncestors(parent)...) {
+			if k.Kind != inventory.ForeignKey {
+				continue
+			}
+			mine := *k
+			mine.Relation, mine.Columns = r, nil
+			for _, c := range k.Columns {
+				if x := r.Column(c.Name); x != nil {
+					mine.Columns = append(mine.Columns, x)
+				}
+			}
+			if len(mine.Columns) == len(k.Columns) {
+				keys = append(keys, &mine)
+			}
+		}
+	}
+	return keys
 }
 
 // ofPartition reports whether a foreign key is one that the server has made for

@@ -95,8 +95,8 @@ func (p *planner) policyEdges() {
 	p.edges = make(map[*inventory.Relation][]*inventory.Relation)
 	for _, r := range p.s.Relations {
 		for _, policy := range r.Policies {
-			if policy.Name == floorPolicy {
-				continue
+			if policy.Name == floorPolicy && strings.HasPrefix(p.comments[policy.Object()], floorNote) {
+				continue // written anew
 			}
 			for _, used := range policy.Uses.Relations {
 				if used != r {
@@ -140,21 +140,12 @@ func (p *planner) readable(l link) bool {
 		if !p.mayRead(role, l.key.References, l.key.ReferencedColumns) {
 			return false
 		}
+		// Its policies read on with the same rights.
+		if slices.ContainsFunc(p.readByPolicies(l.key.References), func(x *inventory.Relation) bool { return !p.may(role, x, "SELECT") }) {
+			return false
+		}
 	}
 	return true
-}
-
-func (p *planner) mayRead(role *inventory.Role, r *inventory.Relation, columns []*inventory.Column) bool {
-	if p.inherits[role] == nil {
-		p.inherits[role] = p.inherited(role, p.ended)
-	}
-	if p.effective(role, relationKey(r), "SELECT") {
-		return true
-	}
-	if len(columns) == 0 { // count(*) asks for some column, whichever
-		return p.may(role, r, "SELECT")
-	}
-	return !slices.ContainsFunc(columns, func(c *inventory.Column) bool { return !p.effective(role, columnKey(c), "SELECT") })
 }
 
 // floorText is the condition of a floor.

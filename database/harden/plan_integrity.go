@@ -177,6 +177,8 @@ func (p *planner) compositeKeys(t *inventory.Tenancy, planned map[*inventory.Rel
 	for _, l := range p.links(t) {
 		other := p.m.Tenancy(l.key.References)
 		switch {
+		case !slices.Contains(t.Relation.Constraints, l.key):
+			continue // an inheritance child has no keys of its parent
 		case t.Class != inventory.Direct || other.Class != inventory.Direct || other.Column == nil || other.Column.BaseType != t.Column.BaseType:
 			continue // the reference check of the floor stands for it
 		case !keyable(t.Relation) || !keyable(other.Relation):

@@ -39,9 +39,6 @@ func (p *planner) rightsOfRule(role string, rule *inventory.Rule) {
 // policies of that relation read: a policy reads with the rights of whoever
 // reads the table, here the owner of a view or rule.
 func (p *planner) mayUse(role string, r *inventory.Relation, names []string, reason string) {
-	if !p.writable(r) {
-		names = []string{"SELECT"}
-	}
 	p.useSchema(role, r.Schema, reason)
 	p.grant(relationSecurable(r), role, names, reason)
 	for _, read := range p.readByPolicies(r) {
@@ -82,12 +79,21 @@ func (p *planner) readsPolicies(v *inventory.Relation) bool {
 	})
 }
 
+// touchesTenants reports whether a rule is on a relation with tenants' rows, or
+// does something to one.
+func (p *planner) touchesTenants(rule *inventory.Rule) bool {
+	return slices.ContainsFunc(append(slices.Clone(rule.Uses.Relations), rule.Relation), func(r *inventory.Relation) bool {
+		t := p.m.Tenancy(r)
+		return p.views[r] || t != nil && t.Tenant()
+	})
+}
+
 // boundByRules moves tables whose rules run as an owner that row security does
 // not bind: what a rule does to other tables, and to its own, would pass by
 // every policy.
 func (p *planner) boundByRules() {
 	for _, r := range p.s.Relations {
-		rules := p.firedRules(r)
+		rules := slices.DeleteFunc(p.firedRules(r), func(rule *inventory.Rule) bool { return !p.touchesTenants(rule) })
 		if len(rules) == 0 || r.Kind == inventory.View || own(r.Schema) || r.Extension != "" || p.bound(p.w.owners[relationKey(r)]) {
 			continue
 		}

@@ -154,8 +154,11 @@ func (p *planner) invoker(r *inventory.Relation) {
 // moveView gives a view to a role that row security binds.
 func (p *planner) moveView(r *inventory.Relation, why string) {
 	p.makeRole(viewsRole, "nologin", "owns views; it owns no table and bypasses nothing, so row security binds it")
-	needs := p.viewNeeds(r)
 	for _, used := range r.Uses.Relations {
+		needs := p.viewNeeds(r)
+		if !p.writable(used) {
+			needs = []string{"SELECT"}
+		}
 		p.mayUse(viewsRole, used, needs, "the view "+r.Object()+" reads it as this role")
 	}
 	for _, rule := range p.firedRules(r) {

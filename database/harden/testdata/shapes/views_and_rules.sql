@@ -13,6 +13,7 @@ create table direct (id int primary key, org_id text not null references orgs, m
 create table middle (id int primary key, direct int not null references direct, marker text not null);
 create table deep (id int primary key, parent int not null references middle, short_cut int references direct, marker text not null);
 create table log (org_id text not null references orgs, marker text not null);
+create table deep_child (extra int) inherits (deep);
 create view deep_view as select * from deep;
 create view view_of_view as select marker, parent from deep_view;
 create view bound_view as select id, marker from deep;
@@ -42,12 +43,14 @@ create policy bulkhead_base on squatted for insert with check (true);
 grant select, insert, update, delete on deep_view, view_of_view, ruled_view, ruled_table, instead_view, optional_link to shape_app;
 grant select, insert on squatted to shape_app;
 grant select on bound_view to shape_app;
+grant select, insert, update, delete on deep_child to shape_app;
 
 insert into orgs values ('A', 'A'), ('B', 'B');
 insert into direct values (1, 'A', 'A'), (2, 'B', 'B');
 insert into alone values (1, 'A', 'A'), (2, 'B', 'B');
 insert into middle values (1, 1, 'A'), (2, 2, 'B');
 insert into deep values (1, 1, null, 'A'), (2, 2, 2, 'B');
+insert into deep_child values (11, 1, 1, 'A', 0), (12, 2, null, 'B', 0);
 insert into log values ('A', 'A'), ('B', 'B');
 insert into groups values (1, 'A', 'A');
 insert into optional_link values (1, 1, 1, 'A'), (2, 1, null, 'A'), (3, 2, null, 'B');
