@@ -159,21 +159,3 @@ func TestIsConstant(t *testing.T) {
 		}
 	}
 }
-
-// TestTemporary_Severity: what every new database has is information, what
-// somebody has granted is not.
-func TestTemporary_Severity(t *testing.T) {
-	s := newSubject(t, pgtest.Shared(t, 15), correctSchema(t), correctOptions())
-	for _, step := range []struct {
-		to   string
-		want Severity
-	}{{"PUBLIC", Info}, {"aud_rw", Low}, {"aud_rw, PUBLIC", Low}} {
-		s.exec(`GRANT TEMPORARY ON DATABASE "DATABASE_NAME" TO ` + step.to)
-		for _, f := range s.audit() {
-			if f.Check == "A312" && f.Severity != step.want {
-				t.Errorf("to %s: %s, want %s", step.to, f.Severity, step.want)
-			}
-		}
-		s.exec(`REVOKE TEMPORARY ON DATABASE "DATABASE_NAME" FROM PUBLIC, aud_rw`)
-	}
-}
