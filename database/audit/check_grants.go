@@ -58,9 +58,9 @@ func accessChecks() []Check {
 		{
 			ID: "A312", Name: "temp_on_database", Severity: Low, CWE: "CWE-426", Controls: controlsPrivilege,
 			Title: "the application may create temporary tables",
-			Why: "A temporary table shadows the real one for everything that names it without schema, and outlives the tenant on a shared server connection.",
-			Fix: "REVOKE TEMPORARY ON DATABASE.",
-			Run: tempOnDatabase,
+			Why:   "A temporary table shadows the real one for everything that names it without schema, and outlives the tenant on a shared server connection.",
+			Fix:   "REVOKE TEMPORARY ON DATABASE.",
+			Run:   tempOnDatabase,
 		},
 		{
 			ID: "A314", Name: "granted_to_public", Severity: High, CWE: "CWE-732", Controls: controlsPrivilege,
