@@ -225,7 +225,8 @@ func (s *Session) labelCancelled(st *step) bool {
 		}
 	}
 	held := s.wait == waitLabel // the client's message was not sent yet, and goes to another server connection
-	s.wait, s.sealing, s.relabel = waitNone, false, false
+	s.stopWait()
+	s.sealing, s.relabel = false, false
 	s.in.drop = s.in.rest > 0 // of a message whose beginning went to that server connection
 	if !held {
 		st.toClient.add(errCancelled.appendTo(st.toClient.grow()))

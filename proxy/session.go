@@ -138,6 +138,15 @@ func (s *Session) clientBytes(st *step, b []byte) {
 	s.keep(b[s.consume(st, b):], false)
 }
 
+// stopWait ends a wait for the server. An answer from elsewhere (an inspection,
+// a verdict) is still to come, and is for the message at the front: until then
+// the session must not ask for another.
+func (s *Session) stopWait() {
+	if s.wait != waitInspect && s.wait != waitToken {
+		s.wait = waitNone
+	}
+}
+
 // resume goes on with what was held back while the session waited.
 func (s *Session) resume(st *step) {
 	if b := s.in.partial; len(b) > 0 {
@@ -174,6 +183,7 @@ func (s *Session) consume(st *step, b []byte) int {
 			}
 			begins := s.in.rest == 0
 			if n = s.clientMessage(st, b[used:]); n > 0 && begins {
+				s.inspected, s.verdict = nil, nil // they were for this message, also if it was skipped
 				s.holdBack(b[used])
 			}
 		case phaseDraining, phaseClosed:
