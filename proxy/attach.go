@@ -118,7 +118,7 @@ func (s *Session) serverBorrowed(st *step, sc *serverConn, e *clientError) {
 		s.end(st, endServerFault, e)
 		return
 	}
-	s.sc = sc
+	s.sc, s.served = sc, false
 	if s.phase == phaseAttaching && sc.state == (clientSettings{}) {
 		s.env.recent.put(s.key, sc.params)
 	}
@@ -141,7 +141,7 @@ func (s *Session) serverBorrowed(st *step, sc *serverConn, e *clientError) {
 // clients change: the server would report them (ParameterStatus) in its reply
 // to the client, who knows them already.
 func (s *Session) mayFollow() bool {
-	return s.phase == phaseRelay && s.sc.state == s.state && (s.inspected == nil || len(s.inspected.Effects.Prepared) == 0)
+	return s.phase == phaseRelay && !s.aborted && s.sc.state == s.state && (s.inspected == nil || len(s.inspected.Effects.Prepared) == 0)
 }
 
 // attached goes on once the server connection carries the session's context.

@@ -213,7 +213,7 @@ func (s *Session) identityPlace(c *identityChange) *clientError {
 	begun := s.begun != "" || s.reopen != ""
 	outside := s.sc == nil && s.reopen == "" || s.sc != nil && s.sc.idle() && !s.sc.unsynced
 	switch {
-	case s.sc != nil && s.sc.tx == txFailed:
+	case s.txStatus() == txFailed:
 		return &errTxFailed
 	case !c.Local && !outside:
 		return &errIdentityInTx

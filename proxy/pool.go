@@ -133,6 +133,7 @@ func (p *pool) put(l *serverLink, now time.Time) {
 
 func (p *pool) takeBack(l *serverLink, now time.Time) (out outcome) {
 	o := p.org(l.share)
+	l.idleSince = now
 	switch {
 	case p.closed || p.expired(l, now) || p.yields(o, now) || now.Before(p.emptyUntil):
 		p.release(o, &out)
@@ -140,7 +141,7 @@ func (p *pool) takeBack(l *serverLink, now time.Time) (out outcome) {
 	case p.opts.Shared:
 		o.total--
 		l.share = ""
-		p.idleAgain(&p.common, l, now)
+		p.idleAgain(&p.common, l)
 		p.serve(&out)
 		p.forget(o)
 	default:
@@ -148,15 +149,14 @@ func (p *pool) takeBack(l *serverLink, now time.Time) (out outcome) {
 			out.lend = append(out.lend, loan{l, w})
 			break
 		}
-		p.idleAgain(o, l, now)
+		p.idleAgain(o, l)
 		p.serve(&out)
 	}
 	return out
 }
 
-func (p *pool) idleAgain(o *orgPool, l *serverLink, now time.Time) {
+func (p *pool) idleAgain(o *orgPool, l *serverLink) {
 	l.state.set(linkIdle)
-	l.idleSince = now
 	o.idle = append(o.idle, l)
 	p.idle++
 }

@@ -28,17 +28,26 @@ func (s *Session) ready(st *step, o *owed) {
 	if o.kind == owedSync && !o.own {
 		s.ending = false
 	}
+	if !o.own {
+		s.served, s.losses = true, 0
+		s.opens = s.opens && s.sc.owed.len() > 0
+	}
 	switch {
 	case o.own && o.kind == owedSync:
 		if s.wait == waitLabel && s.sealing {
 			s.sealing = false // the challenge has come
 			s.putLabel(st, false)
+		} else if s.wait == waitLabel && s.aborted {
+			s.failTransaction(st)
 		} else if s.wait == waitLabel {
 			s.attached(st)
 		}
 		return // else the Sync behind a statement that was given its name
 	case o.rows != nil:
 		s.stateKnown(o)
+		return
+	case o.own && o.kind == owedQuery:
+		s.attached(st) // in a failed transaction
 		return
 	case o.kind == owedQuery && !o.failed:
 		s.observe(st, o, "")

@@ -47,6 +47,10 @@ type serverLink struct {
 	timer      *loop.Timer
 }
 
+// looksFresh is how long an idle connection is lent without a look at its
+// socket: of one in use the loop has heard a moment ago.
+const looksFresh = time.Millisecond
+
 // cancelTimeout bounds a CancelRequest to the server.
 const cancelTimeout = 10 * time.Second
 
@@ -138,6 +142,10 @@ func (l *serverLink) hand(w *waiter) {
 				c.borrow()
 			}
 		})
+	case l.conn.IsClosed() || l.loop.Now().Sub(l.idleSince) > looksFresh && l.conn.Unread():
+		// It has ended, or the server says why it will. What that is, the loop
+		// finds out when it next looks at its sockets: before the second turn.
+		l.loop.Post(func() { l.loop.Post(func() { l.hand(w) }) })
 	case c.loop == l.loop:
 		l.lent(c)
 	default:
@@ -286,6 +294,8 @@ func (l *serverLink) ready(_ *step, o *owed) {
 func (l *serverLink) executed(*step, *owed) {}
 
 func (l *serverLink) undo(*change, bool) {}
+
+func (l *serverLink) outlives() bool { return false }
 
 func (l *serverLink) clientPID() uint32 { return 0 }
 

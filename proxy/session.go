@@ -83,7 +83,13 @@ type Session struct {
 	sealing bool // a challenge was asked for, and the label follows when it has come
 	changing
 
-	sc     *serverConn
+	sc *serverConn
+	// served: since the server connection was lent, a reply has come to its
+	// end. opens: what was sent since then may have begun a transaction.
+	// aborted: reopen stands for a transaction that is lost.
+	served, opens, aborted bool
+	losses                 int // of server connections, one after the other
+
 	reason endReason
 }
 
@@ -215,7 +221,7 @@ func (s *Session) end(st *step, why endReason, e *clientError) {
 	if s.phase == phaseClosed {
 		return
 	}
-	if e != nil {
+	if e != nil && (s.sc == nil || !s.sc.midMessage()) {
 		st.toClient.add(e.appendTo(st.toClient.grow()))
 	}
 	s.leave(st, why)
@@ -258,6 +264,10 @@ func (s *Session) serverBytes(st *step, b []byte) {
 			e = &errTenantContext
 		}
 		s.end(st, endServerFault, e)
+		return
+	}
+	if sc.ended != "" {
+		s.goOn(st)
 		return
 	}
 	if sc.fatal {
@@ -309,6 +319,10 @@ func (s *Session) serverGone(st *step) {
 	s.sc.doubtful("closed by the server")
 	if s.sc.fatal {
 		s.end(st, endServerFault, nil)
+		return
+	}
+	if s.outlives() {
+		s.goOn(st)
 		return
 	}
 	s.end(st, endServerFault, &errServerLost)

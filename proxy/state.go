@@ -83,6 +83,7 @@ func (s *Session) note(ins *policy.Inspection) {
 	if e.Set == 0 {
 		return
 	}
+	s.opens = opens(s.opens, ins)
 	for _, p := range pinning {
 		if e.Has(p.effect) {
 			s.pin |= p.reason
