@@ -90,7 +90,7 @@ func (i *Inspection) ForOrg(e *Engine, org string) Decision {
 		return i.Decision
 	}
 	for _, c := range i.orgConstants {
-		if org != "" && (e.options.form.same(c.value, org) || e.options.form.sameText([]byte(c.value), org)) {
+		if org != "" && (e.options().form.same(c.value, org) || e.options().form.sameText([]byte(c.value), org)) {
 			continue // the own org, or an array of it
 		}
 		reason := "a literal compared with column " + c.column + " is not this session's org"
@@ -118,7 +118,7 @@ func (e *Engine) CheckParam(i *Inspection, param int, format int16, value []byte
 	if value == nil || !slices.Contains(i.OrgParams, param) {
 		return Decision{}
 	}
-	if org != "" && e.options.form.sameBound(format, value, org) {
+	if org != "" && e.options().form.sameBound(format, value, org) {
 		return Decision{}
 	}
 	return e.refuse(otherOrgParameterID, "the value of a parameter that meets a tenant column is not this session's org")

@@ -25,7 +25,7 @@ func (s *Session) attach(st *step) {
 	case s.engine != nil:
 		s.admit(st)
 	case opts.OpenDatabase != nil:
-		s.deadline = st.now.Add(opts.Limits.QueueTimeout)
+		s.deadline = st.now.Add(s.env.limits().QueueTimeout)
 		st.ask(openDatabase{name: s.startup.database})
 	default:
 		s.end(st, endRefused, &errDatabase)
@@ -96,7 +96,7 @@ func (s *Session) startupDecision() policy.Decision {
 }
 
 func (s *Session) borrow(st *step) {
-	s.deadline = st.now.Add(s.env.opts.Limits.QueueTimeout)
+	s.deadline = st.now.Add(s.env.limits().QueueTimeout)
 	st.ask(borrowServer{})
 }
 

@@ -125,7 +125,7 @@ func (s *Session) textMessage(st *step, b []byte, size int) int {
 	if s.skipping || extended && s.serverSkips() {
 		return s.skip(b, size)
 	}
-	if size > s.env.opts.Limits.MaxStatementBytes+maxBindNames {
+	if size > s.env.limits().MaxStatementBytes+maxBindNames {
 		if s.reopen != "" && !s.serverNeeded(st) {
 			return 0
 		}

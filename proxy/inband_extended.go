@@ -52,7 +52,7 @@ func (s *Session) identityParse(st *step, msg, name, text []byte, id parser.Iden
 
 // identityBind handles a Bind of the statement p. b is what has come of it.
 func (s *Session) identityBind(st *step, b []byte, size int, portal []byte, p *prepared) int {
-	if size > s.env.opts.Limits.MaxTokenBytes+maxBindNames {
+	if size > s.env.limits().MaxTokenBytes+maxBindNames {
 		return s.refuseIdentityPart(st, b, size, &errIdentityParams)
 	}
 	if len(b) < size || !s.quiet(st) {

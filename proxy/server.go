@@ -26,7 +26,8 @@ import (
 	"github.com/pgbulkhead/bulkhead/tenant"
 )
 
-// Options configure a Server. All fields are immutable once it is made.
+// Options configure a Server. All fields are immutable once it is made; of some
+// others may be put in force (Changeable).
 type Options struct {
 	Listen  []string // "host:port" or "unix:/path"
 	TLS     TLSOptions
@@ -87,8 +88,6 @@ func (o *TLSOptions) available() bool { return o.Mode != TLSDisable && o.Config 
 
 func (o *TLSOptions) required() bool { return o.Mode == TLSRequire || o.Mode == TLSVerifyClient }
 
-func (o *TLSOptions) config() *tls.Config { return o.Config() }
-
 // Server accepts clients and lends them server connections.
 type Server struct {
 	opts    *Options
@@ -135,11 +134,13 @@ func New(o Options) (*Server, error) {
 	}
 	s.pool = newPool(o.Pool)
 	s.pool.dial = s.dial
+	s.pool.failing = func() bool { return s.gate.failing() != nil }
 	s.metrics = newMetrics(s)
 	s.env = &environment{
 		opts: &o, log: o.Logger, metrics: s.metrics,
 		recent: &recentParams{keys: make(map[unique.Handle[string]]map[string]string)},
 	}
+	s.env.now.Store(o.Changeable())
 	loops := loopCount(o.Loops)
 	for range loops {
 		l, err := loop.New(loop.Options{Driver: o.Driver, Logger: o.Logger, KeepProcessor: loops < runtime.GOMAXPROCS(0)})
@@ -295,7 +296,7 @@ func (s *Server) admit() *clientError {
 	switch {
 	case s.draining:
 		return &errDraining
-	case s.clients > s.opts.Limits.MaxClients:
+	case s.clients > s.env.limits().MaxClients:
 		return &errTooManyClients
 	}
 	return nil
@@ -305,7 +306,7 @@ func (s *Server) admit() *clientError {
 func (s *Server) admitOrg(org string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.orgs[org] >= s.opts.Limits.MaxClientsPerOrg {
+	if s.orgs[org] >= s.env.limits().MaxClientsPerOrg {
 		return false
 	}
 	s.orgs[org]++

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"errors"
-	"math/rand/v2"
 	"sync/atomic"
 	"time"
 
@@ -37,9 +36,11 @@ type serverLink struct {
 	holder     *clientLink
 	share      string // the org in whose share of the pool it counts; "" while it is idle and shared. Guarded by the pool's mu while idle
 	state      linkStateVar
+	used       bool // it has been lent
 	broken     bool // closed by the server while it was being lent
 	created    time.Time
-	lifetime   time.Duration
+	jitter     float64 // of its lifetime
+	epoch      uint64  // of the pool's configuration that it was made for
 	idleSince  time.Time
 	readPause  bool
 	cancelling int // CancelRequests on their way
@@ -54,12 +55,10 @@ const looksFresh = time.Millisecond
 // cancelTimeout bounds a CancelRequest to the server.
 const cancelTimeout = 10 * time.Second
 
-// jittered spreads the ends of connections made together.
-func jittered(d time.Duration) time.Duration {
-	if d <= 0 {
-		return 0
-	}
-	return d - rand.N(d/10+1)
+// jittered spreads the ends of connections made together: it takes off up to a
+// tenth, by a number from 0 to 1.
+func jittered(d time.Duration, jitter float64) time.Duration {
+	return d - time.Duration(jitter*float64(d)/10)
 }
 
 // Received implements loop.Handler.
@@ -160,6 +159,7 @@ func (l *serverLink) hand(w *waiter) {
 // lent completes a loan on the client's loop.
 func (l *serverLink) lent(c *clientLink) {
 	l.state.set(linkLent)
+	l.used = true
 	if c.finished {
 		l.giveBack(true)
 		return
@@ -231,7 +231,7 @@ func (l *serverLink) clean() {
 			l.discard("cleaning took too long")
 		}
 	})
-	l.timer.Reset(l.loop.Now().Add(l.srv.opts.Limits.ServerResetTimeout))
+	l.timer.Reset(l.loop.Now().Add(l.srv.env.limits().ServerResetTimeout))
 }
 
 func (l *serverLink) cleaned() {

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/pgbulkhead/bulkhead/auth"
@@ -114,7 +115,7 @@ type peer struct {
 	local    bool // unix socket or loopback
 }
 
-// environment is what all sessions of a server share. It is immutable.
+// environment is what all sessions of a server share. Several loops use it.
 type environment struct {
 	opts    *Options
 	log     *slog.Logger
@@ -122,11 +123,12 @@ type environment struct {
 	recent  *recentParams
 
 	contexts contexts
+	now      atomic.Pointer[Changeable] // nil: as opts say
 }
 
 func newSession(env *environment, id uint64, p peer, now time.Time) *Session {
 	s := &Session{env: env, id: id, client: p, activity: now}
-	if t := env.opts.Limits.AuthTimeout; t > 0 {
+	if t := env.limits().AuthTimeout; t > 0 {
 		s.deadline = now.Add(t)
 	}
 	return s
@@ -388,7 +390,7 @@ func (s *Session) nextDeadline() (time.Time, *clientError, endReason) {
 }
 
 func (s *Session) idleDeadline() (time.Time, *clientError, endReason) {
-	l := &s.env.opts.Limits
+	l := s.env.limits()
 	if s.sc != nil && s.sc.owed.len() > 0 && l.StatementTimeout > 0 {
 		since := s.progress
 		if sent := s.sc.owed.at(0).start; sent > since.UnixNano() {
