@@ -62,12 +62,26 @@ func (s *Session) admit(st *step) {
 	}
 	s.key = makeKey(s.context, &s.startup)
 	if s.env.opts.Pool.Transaction {
-		if p := s.env.recent.get(s.key); p != nil {
-			s.welcome(st, p)
+		if s.env.recent.get(s.key) != nil {
+			st.ask(enterOrg{}) // who comes up without a server connection counts too
 			return
 		}
 	}
 	s.borrow(st)
+}
+
+// orgEntered is the answer to enterOrg.
+func (s *Session) orgEntered(st *step, e *clientError) {
+	switch params := s.env.recent.get(s.key); {
+	case s.phase != phaseAttaching:
+	case e != nil:
+		s.end(st, endRefused, e)
+	case params == nil: // forgotten meanwhile
+		s.borrow(st)
+	default:
+		s.welcome(st, params)
+		s.resume(st)
+	}
 }
 
 // startupDecision applies the settings rules to the startup parameters: they

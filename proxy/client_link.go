@@ -50,6 +50,25 @@ func (c *clientLink) inBackground(work func(ctx context.Context) func(st *step))
 	})
 }
 
+// openDatabase is in the background too, but takes no place of those who verify
+// and inspect there: a database that does not answer may take long.
+func (c *clientLink) openDatabase(name string) {
+	ctx, stop := context.WithCancel(c.srv.ctx)
+	c.stop = stop
+	go func() {
+		engine, err := c.srv.opts.OpenDatabase(ctx, name)
+		c.later(func(st *step) {
+			stop()
+			c.stop = nil
+			var e *clientError
+			if err != nil {
+				e = c.srv.loginError(err)
+			}
+			c.sess.databaseOpened(st, engine, e)
+		})
+	}()
+}
+
 // begin starts a turn of the session; finish must follow.
 func (c *clientLink) begin() *step {
 	st := &c.loop.step
@@ -175,14 +194,10 @@ func (c *clientLink) carryOut(r request) {
 			return func(st *step) { c.sess.inspectionDone(st, ins) }
 		})
 	case openDatabase:
-		c.inBackground(func(ctx context.Context) func(*step) {
-			engine, err := c.srv.opts.OpenDatabase(ctx, r.name)
-			var e *clientError
-			if err != nil {
-				e = c.srv.loginError(err)
-			}
-			return func(st *step) { c.sess.databaseOpened(st, engine, e) }
-		})
+		c.openDatabase(r.name)
+	case enterOrg:
+		e := c.enterOrg()
+		c.turn(func(st *step) { c.sess.orgEntered(st, e) })
 	case borrowServer:
 		c.borrow()
 	case stopWaiting:
@@ -247,12 +262,9 @@ func (c *clientLink) borrow() {
 	if c.finished {
 		return
 	}
-	if org := c.sess.connectionIdentity().Org; c.org == "" && org != "" {
-		if !c.srv.admitOrg(org) {
-			c.turn(func(st *step) { c.sess.serverBorrowed(st, nil, &errTooManyOrgClients) })
-			return
-		}
-		c.org = org
+	if e := c.enterOrg(); e != nil {
+		c.turn(func(st *step) { c.sess.serverBorrowed(st, nil, e) })
+		return
 	}
 	if c.waiter == nil {
 		c.waiter = new(waiter)
@@ -273,6 +285,20 @@ func (c *clientLink) borrow() {
 	if link := c.srv.pool.borrow(c.waiter); link != nil {
 		link.lend(c.waiter, c.loop)
 	}
+}
+
+// enterOrg counts the client among those of its org, or says why it cannot be
+// one of them.
+func (c *clientLink) enterOrg() *clientError {
+	org := c.sess.connectionIdentity().Org
+	if c.org != "" || org == "" {
+		return nil
+	}
+	if !c.srv.admitOrg(org) {
+		return &errTooManyOrgClients
+	}
+	c.org = org
+	return nil
 }
 
 // stopWaiting gives up the request for a server connection. A login for it may
