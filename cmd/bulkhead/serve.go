@@ -46,7 +46,7 @@ needs a restart is logged.`,
 			if err != nil {
 				return &exitError{code: exitUsage, err: err}
 			}
-			if err := cfg.CheckFiles(); err != nil {
+			if err := checkConfig(cfg); err != nil {
 				return &exitError{code: exitUsage, err: err}
 			}
 			if os.Getenv("GOGC") == "" {
