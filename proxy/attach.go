@@ -133,6 +133,7 @@ func (s *Session) serverBorrowed(st *step, sc *serverConn, e *clientError) {
 		return
 	}
 	s.sc, s.served = sc, false
+	s.settle()
 	if s.phase == phaseAttaching && sc.state == (clientSettings{}) {
 		s.env.recent.put(s.key, sc.params)
 	}

@@ -166,7 +166,7 @@ func (s *Session) textMessage(st *step, b []byte, size int) int {
 	if e := s.unsupported(ins, extended); e != nil && d.Action != policy.Block {
 		return s.refuseMalformed(st, msg, *e)
 	}
-	if d.Action != policy.Block && !s.serverNeeded(st) {
+	if d.Action != policy.Block && (!s.serverNeeded(st) || extended && !s.settledName(st, name, true)) {
 		s.inspected = ins
 		return 0
 	}
@@ -269,6 +269,7 @@ func (s *Session) sendQuery(st *step, msg, text []byte, ins *policy.Inspection) 
 		o.parent = parentOf(text)
 	}
 	s.send(st, msg, o)
+	s.sent++
 	if s.settles(ins) || s.isLocal() && ins.Ends {
 		s.wait = waitSettled
 	}
@@ -310,6 +311,9 @@ func (s *Session) namedMessage(st *step, b []byte, size int) int {
 		return s.refuseMalformed(st, msg, errMessageFormat)
 	}
 	what, name := msg[5], msg[6:size-1]
+	if what == 'S' && !s.settledName(st, name, false) {
+		return 0
+	}
 	if b[0] == 'C' && what == 'S' && s.pooling() && s.closeStatement(st, name) {
 		return size
 	}
@@ -397,6 +401,7 @@ func (s *Session) syncMessage(st *step, b []byte, size int) int {
 	}
 	s.sc.unsynced, s.ran = false, false
 	s.send(st, b[:size], owed{kind: owedSync})
+	s.sent++
 	if s.ending {
 		s.wait = waitSettled
 	}
@@ -456,6 +461,7 @@ func (s *Session) functionCall(st *step, b []byte, size int) int {
 	}
 	n := min(size, len(b))
 	s.sc.owed.push(owed{kind: owedCall})
+	s.sent++
 	st.toServer.forward(b[:n])
 	s.in.rest, s.in.drop = size-n, false
 	return n

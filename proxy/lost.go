@@ -53,7 +53,9 @@ func (s *Session) goOn(st *step) {
 		// run outside of a transaction.
 		s.reopen, s.aborted = lostBegin, true
 	}
-	s.resume(st)
+	if !s.leaveNow(st) {
+		s.resume(st)
+	}
 }
 
 // lostBegin begins the transaction that stands for a lost one, and fails.

@@ -19,6 +19,7 @@ type prepared struct {
 	begin string // the text of a statement that begins a transaction
 	// identity is set for a statement that changes the session's identity.
 	identity *identityStatement
+	batch    uint64 // in which it was parsed
 	// absent: in session pooling, it is not on the present server connection.
 	absent bool
 }
@@ -86,6 +87,7 @@ func (s *Session) sendParse(st *step, msg, name, text []byte, ins *policy.Inspec
 		s.named = make(map[string]*prepared)
 	}
 	p := s.newPrepared(ins, text, true)
+	p.batch = s.batch()
 	p.name, p.id = string(name), s.identify(text, msg[5+len(name)+1+len(text)+1:], ins)
 	if !s.pooling() {
 		o := owed{kind: owedParse, inspection: ins}
@@ -166,6 +168,7 @@ type unnamedState struct {
 // unnamed statement, if the server may skip it: an earlier message may have
 // failed. Else it is nil.
 func (s *Session) saveUnnamed() *change {
+	s.unnamedAt = s.batch()
 	if s.sc == nil || s.sc.owed.len() == 0 {
 		s.saved = 0
 		return nil
@@ -249,6 +252,7 @@ func (s *Session) closeStatement(st *step, name []byte) bool {
 	if s.onServer[string(name)] || p == nil && s.pin&pinPrepared != 0 {
 		return false // the server has it under that name, or made by PREPARE
 	}
+	s.noteClose(name)
 	delete(s.named, string(name))
 	s.replyLocally(st, closeComplete, &change{name: string(name), before: p})
 	return true
@@ -275,6 +279,7 @@ func (s *Session) closeNamed(what byte, name []byte) (c *change) {
 		c = s.saveUnnamed()
 		s.statement = nil
 	case what == 'S':
+		s.noteClose(name)
 		if p := s.named[string(name)]; p != nil {
 			c = &change{name: string(name), before: p, there: s.onServer[string(name)]}
 		}

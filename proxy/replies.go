@@ -12,6 +12,9 @@ func (s *Session) executed(st *step, o *owed) {
 
 // failed implements replies.
 func (s *Session) failed(st *step, o *owed, code string) {
+	if o.kind != owedQuery && s.sc.tx != txIdle {
+		s.portalsUnknown()
+	}
 	if o.own || o.refusal != nil {
 		return
 	}
@@ -25,11 +28,15 @@ func (s *Session) failed(st *step, o *owed, code string) {
 
 // ready implements replies.
 func (s *Session) ready(st *step, o *owed) {
+	if s.sc.owed.len() == 0 {
+		s.settle()
+	}
 	if o.kind == owedSync && !o.own {
 		s.ending = false
 	}
 	if !o.own {
 		s.served, s.losses = true, 0
+		s.answered++
 		s.opens = s.opens && s.sc.owed.len() > 0
 	}
 	switch {

@@ -259,11 +259,23 @@ func (s *Server) Drain(ctx context.Context) error {
 		select {
 		case <-s.drained:
 		case <-ctx.Done():
+			s.endAll()
 			return fmt.Errorf("sessions are still in a transaction: %w", ctx.Err())
 		}
 	}
 	s.pool.shut()
 	return nil
+}
+
+// endAll ends the sessions that are left, wherever they are.
+func (s *Server) endAll() {
+	for _, l := range s.loops {
+		l.Post(func() {
+			for c := range l.clients {
+				c.turn(func(st *step) { c.sess.end(st, endDrained, &errDraining) })
+			}
+		})
+	}
 }
 
 // Draining reports whether Drain has been called.

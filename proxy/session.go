@@ -79,6 +79,7 @@ type Session struct {
 	inspected *policy.Inspection // answer to an inspectText, for the message at the front of in.partial
 	skipping  bool               // a message was refused without a server connection: skip to Sync
 	statements
+	unsettled
 	sessionState
 	relabel bool // the label may have been reset
 	sealing bool // a challenge was asked for, and the label follows when it has come
@@ -91,7 +92,8 @@ type Session struct {
 	served, opens, aborted bool
 	losses                 int // of server connections, one after the other
 
-	reason endReason
+	leaving bool // it ends at its next transaction boundary
+	reason  endReason
 }
 
 // changing is what a session needs to change its identity in band.
@@ -306,6 +308,9 @@ func (s *Session) afterReplies(st *step) {
 	if s.wait == waitNone && s.endLocal(st) {
 		return
 	}
+	if s.leaveNow(st) {
+		return
+	}
 	if s.wait == waitNone && s.phase == phaseRelay {
 		s.resume(st)
 		s.maybeDetach(st)
@@ -410,9 +415,24 @@ func (s *Session) idleDeadline() (time.Time, *clientError, endReason) {
 	return time.Time{}, nil, 0
 }
 
-// drain ends the session at its next transaction boundary, which may be now.
+// drain ends the session at its next transaction boundary, which may be now. A
+// client that has left gets what it has asked for.
 func (s *Session) drain(st *step) {
-	if s.phase != phaseRelay || s.sc == nil || s.sc.idle() {
+	switch {
+	case s.phase == phaseDraining || s.phase == phaseClosed:
+	case s.phase != phaseRelay:
 		s.end(st, endDrained, &errDraining)
+	default:
+		s.leaving = true
+		s.leaveNow(st)
 	}
+}
+
+// leaveNow ends a session that is to end and is at a transaction boundary.
+func (s *Session) leaveNow(st *step) bool {
+	if !s.leaving || s.phase != phaseRelay || s.reopen != "" || s.sc != nil && (!s.sc.idle() || s.sc.unsynced) {
+		return false
+	}
+	s.end(st, endDrained, &errDraining)
+	return true
 }

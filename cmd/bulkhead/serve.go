@@ -69,6 +69,7 @@ type service struct {
 	file      string         // where it came from; "": cfg cannot be read again
 	log       *slog.Logger
 	level     slog.LevelVar // of log
+	hangups   chan os.Signal
 	telemetry *telemetry.Telemetry
 	verifier  *auth.Verifier
 	blocked   *blocklog.Writer
@@ -84,7 +85,9 @@ func serve(ctx context.Context, cfg *config.Config, file string, logTo interface
 	if err != nil {
 		return &exitError{code: exitUsage, err: err}
 	}
-	s := &service{cfg: cfg, file: file}
+	s := &service{cfg: cfg, file: file, hangups: make(chan os.Signal, 1)}
+	signal.Notify(s.hangups, syscall.SIGHUP) // one that comes while it starts must not end it
+	defer signal.Stop(s.hangups)
 	s.level.Set(level)
 	if s.log, err = telemetry.NewLogger(logTo, string(cfg.Log.Format), &s.level); err != nil {
 		return &exitError{code: exitUsage, err: err}
@@ -219,12 +222,9 @@ func (s *service) run(ctx context.Context) error {
 	for _, addr := range s.proxy.Addresses() {
 		s.log.Info("listening", "address", addr.String(), "network", addr.Network())
 	}
-	reload := make(chan os.Signal, 1)
-	signal.Notify(reload, syscall.SIGHUP)
-	defer signal.Stop(reload)
 	for {
 		select {
-		case <-reload:
+		case <-s.hangups:
 			s.reload()
 			g.Go(func() error { s.catalogs.refreshAll(serving); s.log.Info("reloaded"); return nil })
 			continue

@@ -1,0 +1,68 @@
+package proxy
+
+// A batch that fails is skipped up to its Sync, and the client may have sent
+// the next one before anybody knows. Then what a name stands for depends on
+// whether the Parse or Close before that Sync was carried out. A message that
+// needs to know waits until the server has answered; else a statement could be
+// bound whose parameters were never looked at, or one be forgotten that the
+// client has.
+
+// unsettled says in which batches names were changed that the server has not
+// answered yet. Batches are counted from 1 by what ReadyForQuery answers.
+type unsettled struct {
+	sent, answered uint64
+	unnamedAt      uint64            // the last change of the unnamed statement
+	closed         map[string]uint64 // the last Close of a named one
+}
+
+// batch is the number of the batch that is being sent.
+func (u *unsettled) batch() uint64 { return u.sent + 1 }
+
+// crosses reports whether a change in that batch is unsettled, and what is sent
+// now belongs to a later batch. Within one batch it does not matter: if the
+// first fails, so does the second.
+func (u *unsettled) crosses(batch uint64) bool { return batch <= u.sent && batch > u.answered }
+
+// settle notes that nothing is outstanding.
+func (u *unsettled) settle() {
+	u.answered = u.sent
+	clear(u.closed)
+}
+
+// noteClose notes that a named statement is closed.
+func (u *unsettled) noteClose(name []byte) {
+	if u.closed == nil {
+		u.closed = make(map[string]uint64)
+	}
+	u.closed[string(name)] = u.batch()
+}
+
+// settledName waits until it is known what a name of a prepared statement stands
+// for. To Bind or describe one that was parsed need not wait: if it was not, the
+// server says so.
+func (s *Session) settledName(st *step, name []byte, parse bool) bool {
+	var waits bool
+	switch p := s.named[string(name)]; {
+	case len(name) == 0:
+		waits = !parse && s.crosses(s.unnamedAt)
+	case s.crosses(s.closed[string(name)]):
+		waits = true
+	default:
+		waits = parse && p != nil && s.crosses(p.batch)
+	}
+	return !waits || s.quiet(st)
+}
+
+// portalsUnknown notes that a batch has failed in a transaction: a Bind in it
+// may have been skipped, and older portals may come back with a savepoint. What
+// is executed of these can be anything that was bound before.
+func (s *Session) portalsUnknown() {
+	if s.portal != nil {
+		s.portal = &unknownPortal
+	}
+	for name := range s.portals {
+		s.portals[name] = &unknownPortal
+	}
+}
+
+var unknownPortal = prepared{inspection: &unknownCall}
