@@ -166,7 +166,7 @@ func (s *Session) textMessage(st *step, b []byte, size int) int {
 	if e := s.unsupported(ins, extended); e != nil && d.Action != policy.Block {
 		return s.refuseMalformed(st, msg, *e)
 	}
-	if d.Action != policy.Block && (!s.serverNeeded(st) || extended && !s.settledName(st, name, true)) {
+	if d.Action != policy.Block && (!s.serverNeeded(st) || extended && !s.settledName(st, name, true) || !s.settledNames(st, ins.Effects.Prepared)) {
 		s.inspected = ins
 		return 0
 	}

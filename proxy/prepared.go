@@ -20,6 +20,7 @@ type prepared struct {
 	// identity is set for a statement that changes the session's identity.
 	identity *identityStatement
 	batch    uint64 // in which it was parsed
+	gone     bool   // its Parse has failed, or was skipped
 	// absent: in session pooling, it is not on the present server connection.
 	absent bool
 }

@@ -159,19 +159,23 @@ func (s *Session) undo(c *change, skipped bool) {
 	switch {
 	case c.absent:
 		c.now.absent = true
-	case c.was != nil && skipped:
+	case (c == &unnamedParse || c.was != nil) && s.unnamedAt > s.answered+1:
+		s.unnamedLost = s.unnamedAt // another has taken its place in a later batch
+	case c.was != nil && skipped && s.unnamedLost != s.unnamedAt:
 		s.statement, s.message, s.unnamed = c.was.statement, c.was.message, c.was.id
 	case c == &unnamedParse || c.was != nil:
 		// The server drops the old one before it reads the new one.
 		s.statement, s.message = nil, s.message[:0]
 	case c == &hiddenParse:
 	case c.now != nil:
+		c.now.gone = true
 		if s.named[c.name] == c.now {
 			delete(s.named, c.name)
 			if c.there {
 				delete(s.onServer, c.name)
 			}
 		}
+	case c.before != nil && c.before.gone:
 	case c.before != nil && c.name != "" && s.named[c.name] == nil:
 		s.named[c.name] = c.before
 		if c.there {

@@ -12,6 +12,7 @@ package proxy
 type unsettled struct {
 	sent, answered uint64
 	unnamedAt      uint64            // the last change of the unnamed statement
+	unnamedLost    uint64            // a change after which it is not known what was before
 	closed         map[string]uint64 // the last Close of a named one
 }
 
@@ -38,19 +39,25 @@ func (u *unsettled) noteClose(name []byte) {
 }
 
 // settledName waits until it is known what a name of a prepared statement stands
-// for. To Bind or describe one that was parsed need not wait: if it was not, the
-// server says so.
+// for, and the names that this statement uses. To Bind or describe one that was
+// parsed need not wait: if it was not, the server says so.
 func (s *Session) settledName(st *step, name []byte, parse bool) bool {
-	var waits bool
-	switch p := s.named[string(name)]; {
-	case len(name) == 0:
-		waits = !parse && s.crosses(s.unnamedAt)
-	case s.crosses(s.closed[string(name)]):
-		waits = true
-	default:
-		waits = parse && p != nil && s.crosses(p.batch)
+	p, waits := s.statement, !parse && s.crosses(s.unnamedAt)
+	if len(name) > 0 {
+		p = s.named[string(name)]
+		waits = s.crosses(s.closed[string(name)]) || parse && p != nil && s.crosses(p.batch)
 	}
-	return !waits || s.quiet(st)
+	return !waits && (p == nil || s.settledNames(st, p.inspection.Effects.Prepared)) || s.quiet(st)
+}
+
+// settledNames is settledName for the names that a text uses.
+func (s *Session) settledNames(st *step, names []string) bool {
+	for _, name := range names {
+		if p := s.named[name]; s.crosses(s.closed[name]) || p != nil && s.crosses(p.batch) {
+			return s.quiet(st)
+		}
+	}
+	return true
 }
 
 // portalsUnknown notes that a batch has failed in a transaction: a Bind in it

@@ -2,6 +2,7 @@ package proxytest
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -68,7 +69,10 @@ func (a *author) batch() (msgs [][]byte) {
 
 // copy returns a COPY FROM STDIN whose data are pipelined behind it.
 func (a *author) copy() [][]byte {
-	msgs := [][]byte{parse("", "COPY "+a.of("sink", "sink", "nowhere")+" FROM STDIN"), bind("", ""), execute("", 0)}
+	const own = "copy" // nobody else runs it: its data would be missing
+	msgs := [][]byte{
+		closes('S', own), parse(own, "COPY "+a.of("sink", "sink", "nowhere")+" FROM STDIN"), closes('P', own), bind(own, own), execute(own, 0),
+	}
 	for range a.IntN(3) {
 		msgs = append(msgs, wiretest.Frame('d', a.of("1\n", "2\n3\n", "x\n")))
 	}
@@ -160,6 +164,9 @@ func (p *proxy) converse(t *testing.T, org string, startup wiretest.Startup, see
 		got.Send(x.send...)
 		want.Send(x.send...)
 		w, err := x.receive(want)
+		if errors.Is(err, errFatal) {
+			return true // a COPY that was run again has met a message that is not its
+		}
 		if err != nil {
 			t.Errorf("direct, turn %d: %v after %v\n%s", i, err, w, told)
 			return false
