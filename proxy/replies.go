@@ -28,9 +28,6 @@ func (s *Session) failed(st *step, o *owed, code string) {
 
 // ready implements replies.
 func (s *Session) ready(st *step, o *owed) {
-	if s.sc.owed.len() == 0 {
-		s.settle()
-	}
 	if o.kind == owedSync && !o.own {
 		s.ending = false
 	}
@@ -38,6 +35,9 @@ func (s *Session) ready(st *step, o *owed) {
 		s.served, s.losses = true, 0
 		s.answered++
 		s.opens = s.opens && s.sc.owed.len() > 0
+	}
+	if s.sc.owed.len() == 0 {
+		s.settle() // also if the server has skipped a Query
 	}
 	switch {
 	case o.own && o.kind == owedSync:

@@ -39,6 +39,8 @@ type serverStatements struct {
 type serverStatement struct {
 	name string
 	used uint64
+	// by and at are the session that has it prepared, and its batch.
+	by, at uint64
 	// stale: it must be prepared anew before its next use.
 	stale bool
 }
@@ -237,6 +239,7 @@ func (s *Session) ensureMissing(st *step, p *prepared) string {
 // connection, and returns the name. o is what is owed for it.
 func (s *Session) prepare(st *step, id statementID, o owed) string {
 	name, drop := s.sc.known.add(id)
+	s.sc.known.byID[id].by, s.sc.known.byID[id].at = s.id, s.batch()
 	if drop != nil {
 		out, at := begin(st.toServer.grow(), 'C')
 		out = append(out, 'S')
@@ -271,6 +274,7 @@ func (s *Session) materialise(st *step, names []string, sync bool) {
 			continue
 		}
 		s.keepOnServer(name)
+		s.noteClose([]byte(name)) // from here on it may be there under two names, or not
 		s.parseAs(st, name, p.id.Value(), owed{kind: owedParse, own: sync, hidden: true, change: &change{name: name}})
 		sent = true
 	}

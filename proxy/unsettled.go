@@ -13,7 +13,7 @@ type unsettled struct {
 	sent, answered uint64
 	unnamedAt      uint64            // the last change of the unnamed statement
 	unnamedLost    uint64            // a change after which it is not known what was before
-	closed         map[string]uint64 // the last Close of a named one
+	closed         map[string]uint64 // the last Close of a named one, or its being given its own name on the server
 }
 
 // batch is the number of the batch that is being sent.
@@ -42,10 +42,17 @@ func (u *unsettled) noteClose(name []byte) {
 // for, and the names that this statement uses. To Bind or describe one that was
 // parsed need not wait: if it was not, the server says so.
 func (s *Session) settledName(st *step, name []byte, parse bool) bool {
+	if s.sent == s.answered || s.sc == nil {
+		return true
+	}
 	p, waits := s.statement, !parse && s.crosses(s.unnamedAt)
 	if len(name) > 0 {
 		p = s.named[string(name)]
 		waits = s.crosses(s.closed[string(name)]) || parse && p != nil && s.crosses(p.batch)
+	}
+	if p != nil && s.pooling() {
+		there := s.sc.known.byID[p.id]
+		waits = waits || there != nil && there.by == s.id && s.crosses(there.at)
 	}
 	return !waits && (p == nil || s.settledNames(st, p.inspection.Effects.Prepared)) || s.quiet(st)
 }
