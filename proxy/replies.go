@@ -19,7 +19,10 @@ func (s *Session) failed(st *step, o *owed, code string) {
 		return
 	}
 	s.observe(st, o, code)
-	if code == "26000" || code == "0A000" || o.inspection != nil && o.inspection.Effects.Has(parser.EffectDeallocateAll) {
+	if code == "26000" {
+		s.sc.known.unnamed = unnamedID{}
+	}
+	if code == "26000" && o.of != nil && o.of.exists() || code == "0A000" || o.inspection != nil && o.inspection.Effects.Has(parser.EffectDeallocateAll) {
 		// What is prepared there is not what it was taken for: gone, or made
 		// for tables that have changed since.
 		s.sc.known.doubt()

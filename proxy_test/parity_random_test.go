@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 
@@ -23,6 +24,16 @@ type author struct {
 func (a *author) of(texts ...string) string { return texts[a.IntN(len(texts))] }
 
 func (a *author) name() string { return a.of("", "", "a", "b", "c") }
+
+// parse returns a Parse that is not the first message of its batch: of a named
+// statement, since unnamed ones that are skipped in several batches in a row are
+// not brought back (docs/protocol.md).
+func (a *author) parse(name string) []byte {
+	if name == "" {
+		name = "d"
+	}
+	return parse(name, a.text())
+}
 
 func (a *author) portal() string { return a.of("", "", "", "p", "q") }
 
@@ -40,10 +51,13 @@ func (a *author) text() string {
 
 // batch returns messages of the extended protocol without a Sync.
 func (a *author) batch() (msgs [][]byte) {
+	if a.IntN(3) == 0 {
+		msgs = append(msgs, parse("", a.text()))
+	}
 	for range a.IntN(7) {
 		switch a.IntN(12) {
 		case 0, 1, 2:
-			msgs = append(msgs, parse(a.name(), a.text()))
+			msgs = append(msgs, a.parse(a.name()))
 		case 3:
 			msgs = append(msgs, bind(a.portal(), a.name()))
 		case 4:
@@ -59,7 +73,7 @@ func (a *author) batch() (msgs [][]byte) {
 		default:
 			name, portal := a.name(), a.portal()
 			if a.IntN(2) == 0 {
-				msgs = append(msgs, parse(name, a.text()))
+				msgs = append(msgs, a.parse(name))
 			}
 			msgs = append(msgs, bind(portal, name), describe('P', portal), execute(portal, uint32(a.IntN(3))))
 		}
@@ -88,7 +102,7 @@ func (a *author) turn() (x turn) {
 		x.ready++
 		if a.IntN(3) == 0 {
 			text := a.text()
-			if a.IntN(3) == 0 {
+			if a.IntN(3) == 0 && !strings.HasPrefix(text, "DEALLOCATE") { // whether it was carried out would not be known
 				text += "; " + a.of("SELECT 1", "SELECT 1/0", "SELECT 'last'")
 			}
 			x.send = append(x.send, wiretest.Query(text))
@@ -133,16 +147,10 @@ func TestParity_Random(t *testing.T) {
 	}
 }
 
-// same reports whether the replies are the same, apart from what a Parse of
-// Bulkhead's changes in a failed transaction (docs/protocol.md).
-func (s *script) same(got, want []wiretest.Message) bool {
-	got = slices.Clone(got)
-	for i := range min(len(got), len(want)) {
-		if got[i].Type == 'E' && got[i].Field('C') == "25P02" && want[i].Type == 'E' && want[i].Field('C') == "42P05" {
-			got[i] = want[i]
-		}
-	}
-	return bytes.Equal(s.raw(got), s.raw(want))
+// refusedInFailed reports whether in a failed transaction the server has refused
+// a Parse of Bulkhead's, which docs/protocol.md names as a difference.
+func refusedInFailed(msgs []wiretest.Message) bool {
+	return wiretest.Status(msgs) == 'E' && slices.ContainsFunc(msgs, func(m wiretest.Message) bool { return m.Type == 'E' && m.Field('C') == "25P02" })
 }
 
 // converse plays a conversation both ways and reports whether the replies are
@@ -172,7 +180,10 @@ func (p *proxy) converse(t *testing.T, org string, startup wiretest.Startup, see
 			return false
 		}
 		g, err := x.receive(got)
-		if err != nil || !s.same(g, w) {
+		if err == nil && !bytes.Equal(s.raw(g), s.raw(w)) && refusedInFailed(g) && wiretest.Status(w) == 'E' {
+			return true
+		}
+		if err != nil || !bytes.Equal(s.raw(g), s.raw(w)) {
 			t.Errorf("turn %d: %v\ngot\n%swant\n%s\n%s", i, err, wiretest.Transcript(g), wiretest.Transcript(w), told)
 			return false
 		}

@@ -57,7 +57,9 @@ func TestReload_DoesNotFit(t *testing.T) {
 // Each name of changeable is a key or a section.
 func TestReload_KeysExist(t *testing.T) {
 	for _, name := range changeable {
-		if !slices.ContainsFunc(Keys(), func(k Key) bool { return k.Path == name || strings.HasPrefix(k.Path, name) && strings.HasSuffix(name, ".") }) {
+		if !slices.ContainsFunc(Keys(), func(k Key) bool {
+			return k.Path == name || strings.HasPrefix(k.Path, name) && strings.HasSuffix(name, ".")
+		}) {
 			t.Errorf("%s is no key", name)
 		}
 	}
