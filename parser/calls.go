@@ -16,10 +16,11 @@ func funcCall(w *walker, n node) {
 		}
 		f.ArgNames[i] = a.text("name")
 	}
+	w.flow.sure = w.flow.sure || isTenant(w.options, f.Name.Name)
 	w.statement.Functions = append(w.statement.Functions, f)
 	switch lower(f.Name.Name) {
 	case "set_config":
-		w.setConfig(&f)
+		w.setConfig(&f, len(args) > 0 && isColumn(args[0], "name"))
 	case "current_setting":
 		w.currentSetting(&f)
 	}
@@ -45,10 +46,15 @@ func (f *Function) argument(position int, name string) Value {
 	return f.Args[position]
 }
 
-func (w *walker) setConfig(f *Function) {
+// setConfig lists a call of set_config. ofSettingRow says that its first
+// argument is the column name.
+func (w *walker) setConfig(f *Function, ofSettingRow bool) {
 	s := Setting{Action: SettingSet, Function: true, NameValue: f.argument(0, "setting_name")}
 	if name, ok := constantText(s.NameValue); ok {
 		s.Name = settingName(name)
+	}
+	if w.settingRow != "" && ofSettingRow {
+		s.Name = settingName(w.settingRow)
 	}
 	s.Values = []Value{f.argument(1, "new_value")}
 	local := f.argument(2, "is_local")

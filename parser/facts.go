@@ -1,5 +1,7 @@
 package parser
 
+import "sync"
+
 // Batch holds the facts of one SQL text: the body of a Query message (any
 // number of statements) or of a Parse message (at most one).
 //
@@ -13,6 +15,27 @@ type Batch struct {
 	Statements []Statement
 
 	constantRead bool
+	walker       walker // of the statement that is walked through
+	options      Options
+}
+
+// batches are those that were given back.
+var batches = sync.Pool{New: func() any { return new(Batch) }}
+
+// keptStatements is how many statements a batch that is given back may have:
+// memory for more is not kept.
+const keptStatements = 16
+
+// Release gives the batch's memory back, for another text. It must not be used
+// any more; the lists in its statements stay with whoever has taken them.
+func (b *Batch) Release() {
+	clear(b.Statements)
+	kept := b.Statements[:0]
+	if cap(kept) > keptStatements {
+		kept = nil
+	}
+	*b = Batch{Statements: kept, walker: walker{flow: b.walker.flow.reset()}}
+	batches.Put(b)
 }
 
 // Constant returns the text of a constant and marks the batch: a decision
@@ -67,14 +90,15 @@ type Statement struct {
 	Attributes   []string // last names of dotted column references and of (expr).name: PostgreSQL may call a function of that name with the row
 	Selected     []string // those of (expr).name: PostgreSQL may call a function of that name with any value
 	TenantTerms  []TenantTerm
-	Roles        []string // roles that a statement names as a target: SET ROLE x, GRANT ... TO x, ALTER ROLE x, CREATE POLICY ... TO x; lower-case keywords CURRENT_USER etc. as "current_user"
-	ObjectNames  []Name   // objects that DDL creates, alters or drops
-	Channel      string   // LISTEN, NOTIFY, UNLISTEN; "*" for UNLISTEN *
-	Prepared     string   // SQL-level PREPARE, EXECUTE, DEALLOCATE: the name; "" for DEALLOCATE ALL
-	Cursor       string   // DECLARE, FETCH, MOVE, CLOSE: the name; "" for CLOSE ALL
-	Savepoint    string   // SAVEPOINT, RELEASE, ROLLBACK TO
-	GlobalID     string   // PREPARE TRANSACTION, COMMIT PREPARED, ROLLBACK PREPARED
-	Copy         Copy     // for COPY
+	Arguments    []ExecuteArgument // EXECUTE: the constants among its arguments
+	Roles        []string          // roles that a statement names as a target: SET ROLE x, GRANT ... TO x, ALTER ROLE x, CREATE POLICY ... TO x; lower-case keywords CURRENT_USER etc. as "current_user"
+	ObjectNames  []Name            // objects that DDL creates, alters or drops
+	Channel      string            // LISTEN, NOTIFY, UNLISTEN; "*" for UNLISTEN *
+	Prepared     string            // SQL-level PREPARE, EXECUTE, DEALLOCATE: the name; "" for DEALLOCATE ALL
+	Cursor       string            // DECLARE, FETCH, MOVE, CLOSE: the name; "" for CLOSE ALL
+	Savepoint    string            // SAVEPOINT, RELEASE, ROLLBACK TO
+	GlobalID     string            // PREPARE TRANSACTION, COMMIT PREPARED, ROLLBACK PREPARED
+	Copy         Copy              // for COPY
 	Transaction  Transaction
 	Discard      Discard  // for DISCARD
 	LockMode     LockMode // for LOCK
@@ -155,14 +179,53 @@ type Setting struct {
 	Characteristics bool    // SET SESSION CHARACTERISTICS AS TRANSACTION
 }
 
-// TenantTerm is a place where a column that carries the org (Options.TenantColumns)
-// meets a value: org_id = 'x', org_id IN (...), org_id = ANY (ARRAY[...]), the value
-// for that column in INSERT ... VALUES, UPDATE ... SET org_id = ..., COPY is not covered.
+// TenantTerm is a place where a column that carries the org (Options.TenantColumns,
+// Table.Org) meets a constant or a parameter: in a comparison, in a value that
+// is written, or on a longer way through the statement (flow.go). What COPY
+// reads from the client is not covered.
 type TenantTerm struct {
 	Column string
 	Value  Value // ValueConstant or ValueParam; an expression is not listed
-	Write  bool  // the value is written (INSERT, UPDATE SET, MERGE), not compared
+	Match  Match
+	Write  bool // the value is written (INSERT, UPDATE SET, MERGE), not compared
+	Flags  TermFlags
+	// FlagDocument: the key of the member, where the text names it: a name, or
+	// a value that itself is read by Batch.Constant.
+	Member string
+	Key    Value
 }
+
+// ExecuteArgument is a constant that EXECUTE gives to a parameter.
+type ExecuteArgument struct {
+	Param int // counted from 1
+	Value Value
+	Flags TermFlags
+}
+
+// Match says how a column meets a value.
+type Match uint8
+
+// The ways.
+const (
+	MatchEqual   Match = iota // =, IN, <, BETWEEN, a value that is written
+	MatchUnequal              // <>, NOT IN, NULLIF, NOT LIKE
+	MatchLike                 // LIKE, ILIKE
+	MatchRegex                // ~, SIMILAR TO, and functions that look for a part
+)
+
+// TermFlags say what happened to column and value before they met. Flags may
+// depend on constants: a rule reads a term's constant before them.
+type TermFlags uint8
+
+// The flags.
+const (
+	FlagColumnChanged TermFlags = 1 << iota // functions changed the column's value
+	FlagColumnInRow                         // the column is a part of a row: row_to_json(t), t::text
+	FlagValueChanged                        // functions changed the parameter
+	FlagComputed                            // functions made the value from constants: its text is not known
+	FlagAlternative                         // it is one of several, by COALESCE, CASE or the like
+	FlagDocument                            // it is the member of a JSON document: of the value, or of a row in one
+)
 
 // Copy tells the direction and the other end of a COPY.
 type Copy struct {
@@ -238,4 +301,5 @@ const (
 	FlagWhereCurrentOf                     // WHERE CURRENT OF cursor
 	FlagSelectInto                         // SELECT ... INTO
 	FlagFromFunction                       // a function stands in FROM: its name, or alias, may be a value that is no row
+	FlagNoCounters                         // of statistics views only the columns are read that say which table or index a row is about
 )

@@ -265,6 +265,7 @@ func TestTenantTerms_Costumes(t *testing.T) {
 		"org_id IN (SELECT 'B')", "org_id IN (VALUES ('a'), ('B'))", "org_id IN (SELECT x UNION SELECT 'B')", "org_id = ANY (SELECT 'B')",
 		"org_id = ANY (ARRAY(SELECT 'B'))", "org_id = coalesce('B'::uuid)", "org_id = coalesce(NULL, 'B')::uuid",
 		"org_id = CASE WHEN true THEN 'B'::uuid END", "org_id = CASE WHEN true THEN x ELSE 'B' END", "org_id = greatest('B')",
+		"org_id <> 'B'", "org_id LIKE 'B'", "lower(org_id) = 'B'", "org_id = upper('b')", "org_id = (SELECT x FROM (VALUES ('B')) v(x))",
 	} {
 		b, err := Parse("SELECT FROM accounts WHERE "+condition, Options{TenantColumns: []string{"org_id"}})
 		if err != nil {
@@ -279,7 +280,7 @@ func TestTenantTerms_Costumes(t *testing.T) {
 			t.Errorf("%s: not found", condition)
 		}
 	}
-	for _, condition := range []string{"org_id <> 'B'", "id IN (SELECT 'B')", "org_id IN (SELECT x FROM y WHERE z = 'B')", "org_id = lower('B')"} {
+	for _, condition := range []string{"id IN (SELECT 'B')", "org_id IN (SELECT x FROM y WHERE z = 'B')", "org_id = f('B')", "f(org_id, 'B')", "lower(id) = 'B'"} {
 		b, err := Parse("SELECT FROM accounts WHERE "+condition, Options{TenantColumns: []string{"org_id"}})
 		if err != nil {
 			t.Fatal(err)

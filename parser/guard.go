@@ -12,6 +12,9 @@ type Options struct {
 	// TenantColumns are the columns that carry the org, as the server folds
 	// them. Where one meets a value there is a TenantTerm.
 	TenantColumns []string
+	// Tables returns what is known of the tables that a name may stand for;
+	// nil where nothing is.
+	Tables func(Name) []Table
 	// MaxBytes bounds a text; 0 means DefaultMaxBytes.
 	MaxBytes int
 }
@@ -25,7 +28,9 @@ const DefaultMaxBytes = 1 << 20
 // chains of 4,000 to 6,000 itself.
 const (
 	maxCommentNesting = 16
-	maxOperatorRun    = 63 // bytes; NAMEDATALEN - 1
+	maxOperatorRun    = 63       // bytes; NAMEDATALEN - 1
+	freeSigns         = 64 << 10 // bytes that the scanner may read more than once
+	signsFactor       = 8        // and how often each byte of the text, on average
 	maxNesting        = 500
 	maxChain          = 2000
 	maxAtomic         = 16 // function bodies in functions

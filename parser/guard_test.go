@@ -24,6 +24,11 @@ func (r repeated) text(n int) string {
 func killers() map[string]repeated {
 	return map[string]repeated{
 		"plus":            {before: "SELECT 1", part: "+1"},
+		"empty comments":  {before: "SELECT ", part: "/**/", after: "1"},
+		"nested comments": {before: "SELECT ", part: "/*/**/*/", after: "1"},
+		"plus comment":    {before: "SELECT 1", part: "+/**/", after: "1"},
+		"apart comments":  {before: "SELECT ", part: "/**/ ", after: "1", passes: true},
+		"banners":         {before: "SELECT ", part: "/*" + strings.Repeat("*", 120) + "*/\n", after: "1", passes: true},
 		"plus column":     {before: "SELECT a", part: " + a", after: " FROM t"},
 		"concatenate":     {before: "SELECT a", part: "||a"},
 		"arrow":           {before: "SELECT a", part: "->>'a'"},

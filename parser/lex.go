@@ -32,6 +32,9 @@ type lexer struct {
 	text   string
 	pos    int
 	failed *Error
+	// See signs: the end of the run of operator bytes that pos is in, and how
+	// much was read so far.
+	signsEnd, signsRead int
 }
 
 const (
@@ -159,6 +162,9 @@ func (l *lexer) blockComment() {
 		case l.at(0) == '/' && l.at(1) == '*':
 			if depth++; depth > maxCommentNesting {
 				l.failed = newError(ErrorTooDeep, "comments are nested too deep", stateTooComplex)
+				return
+			}
+			if l.signs(); l.failed != nil {
 				return
 			}
 			l.pos += 2
@@ -330,6 +336,7 @@ func (l *lexer) dollar() tokenKind {
 // operator reads a run of operator bytes and returns how many operators it may
 // be: the scanner cuts +- into two, but never @-.
 func (l *lexer) operator() int {
+	l.signs()
 	start, special := l.pos, false
 	for l.pos < len(l.text) && isOperatorByte(l.at(0)) {
 		if c := l.at(0); c == '-' && l.at(1) == '-' || c == '/' && l.at(1) == '*' {
@@ -346,6 +353,22 @@ func (l *lexer) operator() int {
 		return 1
 	}
 	return len(run)
+}
+
+// signs counts what the scanners of the server and of libpg_query do at the
+// beginning of an operator or comment: they read on to the end of all operator
+// bytes, and go back to where the operator ends, or behind the slash and star.
+// So comments without a space between them cost the square of their number.
+func (l *lexer) signs() {
+	if l.pos >= l.signsEnd {
+		l.signsEnd = l.pos
+		for l.signsEnd < len(l.text) && isOperatorByte(l.text[l.signsEnd]) {
+			l.signsEnd++
+		}
+	}
+	if l.signsRead += l.signsEnd - l.pos; l.signsRead > freeSigns+signsFactor*len(l.text) {
+		l.failed = newError(ErrorTooDeep, "too many comments or operators follow each other without a space", stateTooComplex)
+	}
 }
 
 // characters returns the position of a byte in characters, from 1.

@@ -80,8 +80,8 @@ func TestEveryClassifiedNameExists(t *testing.T) {
 		}
 	}
 	for name := range relationClasses() {
-		if _, ok := all["relation"][name]; !ok {
-			t.Errorf("relation %s is in no dump", name)
+		if _, ok := all["relation"][name.Schema+"."+name.Name]; !ok {
+			t.Errorf("relation %v is in no dump", name)
 		}
 	}
 }

@@ -49,25 +49,27 @@ type value struct {
 type reader struct {
 	message *message
 	rest    []byte
-	field   *field // nil for one that the schema does not know
+	number  protowire.Number // of the field
+	field   *field           // nil for one that the schema does not know
 	value   value
-	bad     bool // these bytes are no message
+	bad     bool // these bytes are no message, or not in the writer's order
 }
 
 func (n node) read() reader { return reader{message: n.message, rest: n.bytes} }
 
 // next moves to the next field. After false, bad tells whether the message was
-// read to its end.
+// read to its end. Fields come in the order of their numbers: last relies on it.
 func (r *reader) next() bool {
 	if len(r.rest) == 0 {
 		return false
 	}
-	number, wire, size := consumeTag(r.rest)
-	if size < 0 {
+	number, wire, b, ok := consumeTag(r.rest)
+	if !ok || number < r.number {
 		r.bad = true
 		return false
 	}
-	b := r.rest[size:]
+	r.number = number
+	var size int
 	r.value = value{}
 	switch wire {
 	case protowire.VarintType:
@@ -90,26 +92,41 @@ func (r *reader) next() bool {
 // nearly all, read in place.
 
 const (
-	oneByte  = 0x80 // a varint below it is one byte
+	more     = 0x80 // the bit of a varint's byte that says that another follows
 	wireBits = 3
 )
 
-func consumeTag(b []byte) (protowire.Number, protowire.Type, int) {
-	if c := b[0]; c < oneByte && c>>wireBits > 0 {
-		return protowire.Number(c >> wireBits), protowire.Type(c & (1<<wireBits - 1)), 1
+// consumeTag returns what is behind a tag too.
+func consumeTag(b []byte) (number protowire.Number, wire protowire.Type, rest []byte, ok bool) {
+	tag := uint(b[0])
+	rest = b[1:]
+	if tag >= more {
+		if len(rest) == 0 || rest[0] >= more {
+			return consumeLongTag(b)
+		}
+		tag = tag&^more | uint(rest[0])<<7
+		rest = rest[1:]
 	}
-	return protowire.ConsumeTag(b)
+	return protowire.Number(tag >> wireBits), protowire.Type(tag & (1<<wireBits - 1)), rest, tag>>wireBits > 0
+}
+
+func consumeLongTag(b []byte) (number protowire.Number, wire protowire.Type, rest []byte, ok bool) {
+	number, wire, size := protowire.ConsumeTag(b)
+	if size < 0 {
+		return 0, 0, nil, false
+	}
+	return number, wire, b[size:], true
 }
 
 func consumeVarint(b []byte) (uint64, int) {
-	if len(b) > 0 && b[0] < oneByte {
+	if len(b) > 0 && b[0] < more {
 		return uint64(b[0]), 1
 	}
 	return protowire.ConsumeVarint(b)
 }
 
 func consumeBytes(b []byte) ([]byte, int) {
-	if len(b) > 0 && b[0] < oneByte && int(b[0]) < len(b) {
+	if len(b) > 0 && b[0] < more && int(b[0]) < len(b) {
 		n := int(b[0]) + 1
 		return b[1:n:n], n
 	}
@@ -133,8 +150,8 @@ func (m *message) field(number protowire.Number, wire protowire.Type) *field {
 // named returns a field by name, nil if there is none. Fields are few: going
 // through them is faster than a map.
 func (m *message) named(name string) *field {
-	for _, f := range m.fields {
-		if f != nil && f.name == name {
+	for _, f := range m.list {
+		if f.name == name {
 			return f
 		}
 	}
@@ -151,50 +168,52 @@ func (m *message) must(name string) *field {
 	return f
 }
 
-func (n node) last(name string) (found value, ok bool) {
+// last returns the last occurrence of a field, which of one that is not
+// repeated is the only one.
+func (n node) last(name string) (f *field, found value, ok bool) {
 	if !n.ok() {
-		return value{}, false
+		return nil, value{}, false
 	}
-	want := n.message.must(name)
-	for r := n.read(); r.next(); {
-		if r.field == want {
+	f = n.message.must(name)
+	for r := n.read(); r.next() && r.number <= f.number; {
+		if r.field == f {
 			found, ok = r.value, true
 		}
 	}
-	return found, ok
+	return f, found, ok
 }
 
 func (n node) text(name string) string {
-	v, _ := n.last(name)
+	_, v, _ := n.last(name)
 	return string(v.bytes)
 }
 
 func (n node) flag(name string) bool {
-	v, _ := n.last(name)
+	_, v, _ := n.last(name)
 	return v.integer != 0
 }
 
 func (n node) int(name string) int {
-	v, _ := n.last(name)
+	_, v, _ := n.last(name)
 	return int(int64(v.integer))
 }
 
 // enum returns the name of an enum's value, "" if it is not known.
 func (n node) enum(name string) string {
-	if !n.ok() {
+	f, v, _ := n.last(name)
+	if f == nil {
 		return ""
 	}
-	v, _ := n.last(name)
-	return n.message.must(name).values[int32(v.integer)]
+	return f.values[int32(v.integer)]
 }
 
 // child returns what a field holds, unwrapped; of a repeated one the last item.
 func (n node) child(name string) node {
-	v, ok := n.last(name)
+	f, v, ok := n.last(name)
 	if !ok {
 		return node{}
 	}
-	return node{n.message.must(name).message, v.bytes}.unwrap()
+	return node{f.message, v.bytes}.unwrap()
 }
 
 // count returns how many items a repeated field has.
@@ -203,7 +222,7 @@ func (n node) count(name string) int {
 		return 0
 	}
 	want, count := n.message.must(name), 0
-	for r := n.read(); r.next(); {
+	for r := n.read(); r.next() && r.number <= want.number; {
 		if r.field == want {
 			count++
 		}
@@ -211,21 +230,27 @@ func (n node) count(name string) int {
 	return count
 }
 
+// each calls visit for the items of a repeated field, unwrapped.
+func (n node) each(name string, visit func(node)) {
+	if !n.ok() {
+		return
+	}
+	want := n.message.must(name)
+	for r := n.read(); r.next() && r.number <= want.number; {
+		if r.field == want {
+			visit(node{want.message, r.value.bytes}.unwrap())
+		}
+	}
+}
+
 // list returns the items of a repeated field, unwrapped.
 func (n node) list(name string) []node {
-	if !n.ok() {
-		return nil
-	}
-	want, count := n.message.must(name), n.count(name)
+	count := n.count(name)
 	if count == 0 {
 		return nil
 	}
 	items := make([]node, 0, count)
-	for r := n.read(); r.next(); {
-		if r.field == want {
-			items = append(items, node{want.message, r.value.bytes}.unwrap())
-		}
-	}
+	n.each(name, func(item node) { items = append(items, item) })
 	return items
 }
 
@@ -234,12 +259,7 @@ func (n node) eachItem(visit func(node)) {
 	switch {
 	case !n.ok():
 	case n.is("List"):
-		items := n.message.must("items")
-		for r := n.read(); r.next(); {
-			if r.field == items {
-				visit(node{items.message, r.value.bytes}.unwrap())
-			}
-		}
+		n.each("items", visit)
 	default:
 		visit(n)
 	}

@@ -61,29 +61,41 @@ func syntaxError(text string, err error) error {
 
 // walk turns a parse tree into facts.
 func walk(text string, tree []byte, o Options) (*Batch, error) {
-	b := &Batch{Text: text}
 	root := node{loadSchema()["ParseResult"], tree}
-	known := true
-	r := root.read()
-	for r.next() {
-		known = known && r.field != nil
-	}
-	if r.bad || !known {
+	count, ok := root.statements()
+	if !ok {
 		return nil, newError(ErrorUnsafe, "the parse tree is not one that the guard knows", stateSyntaxError)
 	}
-	list := root.list("stmts")
-	b.Statements = make([]Statement, len(list))
-	for i, raw := range list {
+	b := batches.Get().(*Batch)
+	b.Text, b.options = text, o
+	b.Statements = slices.Grow(b.Statements, count)[:count]
+	i := 0
+	root.each("stmts", func(raw node) {
 		s := &b.Statements[i]
-		s.Start = raw.int("stmt_location")
-		s.End = len(text)
+		s.Start, s.End = raw.int("stmt_location"), len(text)
 		if n := raw.int("stmt_len"); n > 0 {
 			s.End = s.Start + n
 		}
-		w := &walker{statement: s, options: &o}
-		w.top(raw)
-	}
+		b.walker = walker{statement: s, options: &b.options, flow: b.walker.flow.reset()}
+		b.walker.top(raw)
+		i++
+	})
 	return b, nil
+}
+
+// statements returns how many statements a ParseResult has; ok is false if it
+// holds what the schema does not know.
+func (n node) statements() (count int, ok bool) {
+	r := n.read()
+	for r.next() {
+		if r.field == nil {
+			return 0, false
+		}
+		if r.field.name == "stmts" {
+			count++
+		}
+	}
+	return count, !r.bad
 }
 
 // finish makes lists of facts short and their order certain.

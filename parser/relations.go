@@ -24,21 +24,26 @@ const (
 var catalogRelations string
 
 // relationClasses is built once and then only read. Names have their schema.
-var relationClasses = sync.OnceValue(func() map[string]RelationClass {
-	table := make(map[string]RelationClass)
+var relationClasses = sync.OnceValue(func() map[Name]RelationClass {
+	table := make(map[Name]RelationClass)
 	for _, name := range strings.Fields(catalogRelations) {
-		table[name] = RelationCatalog
+		table[splitName(name)] = RelationCatalog
 	}
 	for class, names := range namedRelations() {
 		for _, name := range strings.Fields(names) {
 			if !strings.Contains(name, ".") {
 				name = "pg_catalog." + name
 			}
-			table[name] = class
+			table[splitName(name)] = class
 		}
 	}
 	return table
 })
+
+func splitName(schemaAndName string) Name {
+	schema, name, _ := strings.Cut(schemaAndName, ".")
+	return Name{Schema: schema, Name: name}
+}
 
 // namedRelations are those that are not for tenants as a matter of course.
 func namedRelations() map[RelationClass]string {
@@ -72,6 +77,16 @@ func ClassifyRelation(n Name) (class RelationClass, ok bool) {
 	if schema == "" {
 		schema = "pg_catalog"
 	}
-	class, ok = relationClasses()[schema+"."+n.Name]
+	class, ok = relationClasses()[Name{Schema: schema, Name: n.Name}]
 	return class, ok
+}
+
+// readsCounters reports whether a statement names a relation of counters.
+func (s *Statement) readsCounters() bool {
+	for i := range s.Relations {
+		if class, ok := ClassifyRelation(s.Relations[i].Name); ok && class == RelationCounters {
+			return true
+		}
+	}
+	return false
 }

@@ -13,6 +13,7 @@ import (
 type message struct {
 	name    string
 	fields  []*field // by number; nil where there is none
+	list    []*field // without the gaps
 	handler handler  // nil: only descend
 	raw     bool     // the grammar makes it; others come from analysis, which does not run here
 	oneof   bool     // Node: exactly one field is set
@@ -66,6 +67,7 @@ func (m *message) addFields(d protoreflect.MessageDescriptor, table map[string]*
 			m.fields = append(m.fields, nil)
 		}
 		m.fields[f.number] = f
+		m.list = append(m.list, f)
 	}
 }
 

@@ -13,7 +13,7 @@ func addUtilityHandlers(table map[string]handler) {
 	table["CopyStmt"] = copyStmt
 	table["ExplainStmt"] = explainStmt
 	table["PrepareStmt"] = func(w *walker, n node) { w.prepared(n) }
-	table["ExecuteStmt"] = func(w *walker, n node) { w.prepared(n) }
+	table["ExecuteStmt"] = func(w *walker, n node) { w.prepared(n); w.flow.sure = true }
 	table["DeallocateStmt"] = func(w *walker, n node) { w.prepared(n) }
 	table["DeclareCursorStmt"] = declareCursor
 	table["FetchStmt"] = func(w *walker, n node) { w.cursor(n) }

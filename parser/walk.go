@@ -23,6 +23,9 @@ type walker struct {
 	isCTE     map[string]int // how often a name is among ctes
 	stored    bool           // below CREATE or ALTER FUNCTION: a SET is kept with it
 	inQuery   bool           // below a query: further SELECTs are parts of it
+	flow      relevance
+
+	settingRow string // in a query that reads the row of one setting in pg_settings: its name
 
 	relations map[relationKey]int // index in statement.Relations, once there are many
 	types     map[Name]bool
@@ -48,6 +51,10 @@ func (w *walker) top(raw node) {
 	w.depth++
 	w.enter(stmt)
 	w.depth--
+	w.followFlow(stmt)
+	if w.statement.Kind == KindSelect && w.statement.readsCounters() && onlyIdentities(stmt) {
+		w.statement.Flags |= FlagNoCounters
+	}
 	w.statement.finish()
 }
 
@@ -219,6 +226,7 @@ func (w *walker) addCTE(n node) {
 func (w *walker) relation(n node, access Access) {
 	w.descend(n)
 	name := Name{Catalog: n.text("catalogname"), Schema: n.text("schemaname"), Name: n.text("relname")}
+	w.mentionRelation(n, name)
 	if access == AccessRead && name.Schema == "" && w.isCTE[name.Name] > 0 {
 		return
 	}

@@ -60,6 +60,11 @@ type CatalogRelation struct {
 	ForceRowSecurity bool
 	// TenantColumn is the column that carries the org, "" if there is none.
 	TenantColumn string
+	// OrgKey is the key of the table of orgs, which columns that carry the org
+	// reference; "" for other tables.
+	OrgKey string
+	// Columns are the names of its columns in their order.
+	Columns []string
 	// TenantPath tells how a relation without a tenant column belongs to a
 	// tenant, for people: "order_items -> orders"; "" if it does not.
 	TenantPath string

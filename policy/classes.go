@@ -39,6 +39,8 @@ func functionClassRule(class parser.FunctionClass) string {
 		return "G407"
 	case parser.FunctionNotify:
 		return "G607"
+	case parser.FunctionChanging:
+		return "G209"
 	case 0:
 		return "" // not known: unknownFunction judges
 	default:
@@ -66,7 +68,7 @@ func checkSystemRelations(s *subject) []Violation {
 			s.options.allowRelations.has("pg_catalog", r.Name.Name) {
 			continue
 		}
-		if reason := systemExposure(r); reason != "" {
+		if reason := systemExposure(s.statement, r); reason != "" {
 			found = append(found, one("relation "+spell(r.Name)+" "+reason)...)
 		}
 	}
@@ -82,13 +84,16 @@ func inInformationSchema(n parser.Name) bool {
 
 // systemExposure says why a use of a system relation is refused, "" if it is
 // not.
-func systemExposure(r *parser.Relation) string {
+func systemExposure(s *parser.Statement, r *parser.Relation) string {
 	class, known := parser.ClassifyRelation(r.Name)
 	switch r.Name.Name {
 	case "pg_largeobject_metadata", "pg_subscription":
 		// pg_dump counts them. The first holds owners only; of the second the
 		// server itself hides the connection string.
 		class = parser.RelationCatalog
+	}
+	if class == parser.RelationCounters && s.Flags&parser.FlagNoCounters != 0 {
+		class = parser.RelationCatalog // Sequelize joins pg_statio_all_tables for the oid of a table
 	}
 	switch {
 	case r.Schema == "pg_toast":

@@ -102,9 +102,15 @@ type Inspection struct {
 	Settings    []string
 	Fingerprint string // set if Decision is not Allow, or may not be for some org
 
-	orgConstants []orgConstant
-	source       string // the text that was inspected
-	read         bool   // it could be parsed and bounded
+	// Prepares are the statements that PREPARE makes, by name; Executes are the
+	// EXECUTE statements: Engine.CheckExecute brings both together.
+	Prepares []PreparedStatement
+	Executes []Execution
+
+	orgConstants []orgTerm // for ForOrg
+	orgParams    []orgTerm // for CheckParam, in the order of OrgParams
+	source       string    // the text that was inspected
+	read         bool      // it could be parsed and bounded
 	redacted     atomic.Pointer[Redacted]
 	anyConstant  bool   // it is the same whatever the constants are
 	known        *known // what it was judged by
@@ -138,16 +144,11 @@ func Described(kind string, text Redacted) *Inspection {
 // whole holds the text, and a client may prepare many.
 func (i *Inspection) Slim() *Inspection {
 	return &Inspection{
-		Effects: i.Effects, OrgParams: i.OrgParams, orgConstants: i.orgConstants, Kind: i.Kind, Collection: i.Collection,
-		Begins: i.Begins, Ends: i.Ends, Tenantless: i.Tenantless,
+		Effects: i.Effects, OrgParams: i.OrgParams, orgConstants: i.orgConstants, orgParams: i.orgParams, Kind: i.Kind, Collection: i.Collection,
+		Begins: i.Begins, Ends: i.Ends, Tenantless: i.Tenantless, Prepares: i.Prepares, Executes: i.Executes,
 	}
 }
 
 // Redacted is SQL text without literals: the only form in which SQL may be
 // logged, traced or recorded.
 type Redacted string
-
-type orgConstant struct {
-	column, value string
-	write         bool
-}

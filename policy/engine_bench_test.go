@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"strconv"
 	"testing"
 )
 
@@ -29,5 +30,27 @@ func BenchmarkInspect(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		e.Inspect(b.Context(), "SELECT id, lower(name) FROM accounts WHERE id = $1 ORDER BY name LIMIT 10", Simple)
+	}
+}
+
+// BenchmarkInspect_Cold is a statement whose shape was never seen, as the
+// harness's cold workload sends it.
+func BenchmarkInspect_Cold(b *testing.B) {
+	e, err := New(Options{AssumeRelations: true, TenantColumns: []string{"org_id"}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	texts := make([]string, 200_000)
+	for i := range texts {
+		texts[i] = "SELECT abalance AS c" + strconv.Itoa(i*7919) + " FROM pgbench_accounts WHERE aid = " + strconv.Itoa(i) + ";"
+	}
+	b.ReportAllocs()
+	n := 0
+	for b.Loop() {
+		text := []byte(texts[n%len(texts)])
+		if _, ok := e.Cached(text, Simple); !ok {
+			e.TryInspect(string(text), Simple)
+		}
+		n++
 	}
 }

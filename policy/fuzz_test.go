@@ -16,10 +16,12 @@ func FuzzInspect(f *testing.F) {
 		f.Add(r.Blocked)
 		f.Add(r.Allowed)
 	}
-	e, err := New(Options{TenantColumns: []string{"org_id"}, TenantSettings: []string{"app.org_id"}, AssumeRelations: true, CacheEntries: 64})
-	if err != nil {
-		f.Fatal(err)
+	for _, file := range []string{"org_attacks.txt", "org_benign.txt"} {
+		for i, sql := range orgLines(f, file) {
+			f.Add(orgIDsOf[i%len(orgIDsOf)].fill(sql))
+		}
 	}
+	e := orgEngine(f, "uuid")
 	f.Fuzz(func(t *testing.T, text string) {
 		first := e.Inspect(t.Context(), text, Simple)
 		if cached, ok := e.Cached([]byte(text), Simple); ok && cached.Decision != first.Decision && cached.source != text {
@@ -65,7 +67,7 @@ func sameForAllConstants(t *testing.T, e *Engine, text string, first *Inspection
 			continue
 		}
 		if other.Decision != first.Decision || !reflect.DeepEqual(other.Effects, first.Effects) ||
-			!slices.Equal(other.OrgParams, first.OrgParams) || len(other.orgConstants) > 0 || other.Text() != first.Text() {
+			!slices.Equal(other.orgParams, first.orgParams) || len(other.orgConstants) > 0 || other.Text() != first.Text() {
 			t.Errorf("%q and %q have one shape, but not the same facts:\n%+v\n%+v", text, b.String(), first, other)
 		}
 	}

@@ -8,19 +8,23 @@ import (
 func (e *Engine) inspect(text string) *Inspection {
 	k := e.known.Load()
 	i := &Inspection{source: text, known: k}
-	batch, err := parser.Parse(text, k.options.parse)
+	how := k.options.parse
+	how.Tables = k.tablesOf
+	batch, err := parser.Parse(text, how)
 	if err != nil {
 		e.notUnderstood(i, err)
 		return i
 	}
+	defer batch.Release()
 	i.describe(batch)
 	i.ResetsInside = k.options.resetsInside(batch)
 	i.Begins, i.Ends = transactionOf(batch)
 	i.Tenantless = tenantless(batch)
-	i.OrgParams, i.orgConstants = orgTerms(batch)
+	i.readTerms(batch)
 	fresh := e.lookup.fresh(k)
 	for n := range batch.Statements {
 		s := &subject{batch: batch, statement: &batch.Statements[n], options: k.options, known: k, fresh: fresh}
+		s.unknown = s.namesUnknown()
 		d := e.judge(s)
 		if d.Action > i.Decision.Action {
 			i.Decision = d
@@ -29,7 +33,7 @@ func (e *Engine) inspect(text string) *Inspection {
 		i.unknown = i.unknown || s.unknown
 	}
 	i.anyConstant = ignoresConstants(batch)
-	if i.Decision.Action != Allow || len(i.orgConstants)+len(i.OrgParams) > 0 {
+	if i.Decision.Action != Allow || len(i.orgConstants)+len(i.OrgParams)+len(i.Executes) > 0 {
 		i.Fingerprint = parser.Fingerprint(text)
 	}
 	return i

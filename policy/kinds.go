@@ -136,10 +136,13 @@ func (s *subject) has(kind parser.Kind) bool {
 
 // kindRule makes the check of a rule that refuses a class of statement kinds.
 func kindRule(class kindClass, reason string) func(*subject) []Violation {
-	return func(s *subject) []Violation {
-		if kind, found := s.firstOf(class); found {
-			return one(kind.String() + " " + reason)
-		}
-		return nil
+	return func(s *subject) []Violation { return s.ofClass(class, reason) }
+}
+
+// ofClass is the violation of the first kind of a class.
+func (s *subject) ofClass(class kindClass, reason string) []Violation {
+	if kind, found := s.firstOf(class); found {
+		return one(kind.String() + " " + reason)
 	}
+	return nil
 }

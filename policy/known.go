@@ -17,6 +17,8 @@ type known struct {
 	relations map[string][]*knownRelation // by unqualified name
 	functions map[string][]*knownFunction // by unqualified name
 	types     map[string][]string         // schemas by unqualified name
+	layouts   map[string][]parser.Table   // of the relations of that name, in their order
+	tablesOf  func(parser.Name) []parser.Table
 }
 
 // knownRelation is a relation and what rules say to its use.
@@ -35,6 +37,7 @@ type knownFunction struct {
 // newKnown works out what follows from c for the roles of sessions.
 func newKnown(c *Catalog, o *compiledOptions) *known {
 	k := &known{catalog: c, absent: c == nil, options: o}
+	k.tablesOf = k.tables // made once
 	if c == nil {
 		k.catalog = &Catalog{}
 		return k
@@ -79,6 +82,7 @@ func (k *known) index() {
 		r := &c.Relations[i]
 		k.relations[r.Name] = append(k.relations[r.Name], &knownRelation{CatalogRelation: r})
 	}
+	k.layOut()
 	k.functions = make(map[string][]*knownFunction, len(c.Functions))
 	for i := range c.Functions {
 		f := &c.Functions[i]
@@ -88,6 +92,38 @@ func (k *known) index() {
 	for _, t := range c.Types {
 		k.types[t.Name] = append(k.types[t.Name], t.Schema)
 	}
+}
+
+// layOut notes the columns of relations. The key of the table of orgs carries
+// the org, unless the operator lets everybody read that table.
+func (k *known) layOut() {
+	k.layouts = make(map[string][]parser.Table, len(k.relations))
+	for name, list := range k.relations {
+		for _, r := range list {
+			t := parser.Table{Columns: r.Columns}
+			if r.TenantColumn != "" {
+				t.Org = append(t.Org, r.TenantColumn)
+			}
+			if r.OrgKey != "" && !k.options.allowRelations.has(r.Schema, r.Name) {
+				t.Key = r.OrgKey
+			}
+			k.layouts[name] = append(k.layouts[name], t)
+		}
+	}
+}
+
+// tables returns the columns of the relations that a name may stand for.
+func (k *known) tables(n parser.Name) []parser.Table {
+	all := k.layouts[n.Name]
+	if n.Schema == "" || len(all) == 0 {
+		return all
+	}
+	for i, r := range k.relations[n.Name] {
+		if r.Schema == n.Schema {
+			return all[i : i+1]
+		}
+	}
+	return nil
 }
 
 // findRelations returns the relations that a name may stand for. An

@@ -82,3 +82,26 @@ func TestFreshEnds(t *testing.T) {
 		}
 	})
 }
+
+// A name that an old snapshot does not know is looked up before DROP TABLE of
+// it is refused: Sequel and many applications drop a temporary table, if there
+// is one, before they create it.
+func TestDropOfUnknownTableIsLookedUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e, err := New(Options{Lookup: func(context.Context) (*Catalog, error) {
+			return &Catalog{TakenAt: time.Now(), Relations: []CatalogRelation{{Schema: "public", Name: "countries", Kind: KindTable}}}, nil
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for text, want := range map[string]Action{
+			"DROP TABLE IF EXISTS my_import": Allow, "TRUNCATE my_import": Allow, "ANALYZE my_import": Allow, "DROP TABLE IF EXISTS countries": Block,
+		} {
+			e.SetCatalog(&Catalog{TakenAt: time.Now()})
+			time.Sleep(2 * freshFor)
+			if d := e.Inspect(t.Context(), text, Simple).Decision; d.Action != want {
+				t.Errorf("%s: got %v %s %q, want %v", text, d.Action, d.Rule, d.Reason, want)
+			}
+		}
+	})
+}

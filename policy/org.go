@@ -3,6 +3,7 @@ package policy
 import (
 	"bytes"
 	"encoding/binary"
+	"encoding/hex"
 	"strconv"
 	"strings"
 )
@@ -57,8 +58,23 @@ func parseInteger(s string) (int64, bool) {
 	if strings.Contains(s, "_") { // the server's version decides what 1_0 is
 		return 0, false
 	}
+	if i := strings.IndexByte(s, '.'); i > 0 && strings.Trim(s[i+1:], "0") == "" {
+		s = s[:i] // 7.0 equals 7
+	}
 	n, err := strconv.ParseInt(s, 10, 64)
 	return n, err == nil
+}
+
+// rawText is the text of an id in binary form; ok is false if value has not
+// the size of one.
+func (f orgForm) rawText(value []byte) (text string, ok bool) {
+	switch {
+	case f == orgUUID && len(value) == uuidBytes:
+		return hex.EncodeToString(value), true
+	case f == orgInteger && isIntegerSize(len(value)):
+		return strconv.FormatInt(decodeInteger(value), 10), true
+	}
+	return "", false
 }
 
 // same reports whether value names org. It does not allocate for a valid id.

@@ -111,7 +111,7 @@ func FuzzSameBound(f *testing.F) {
 
 func TestCheckParamDoesNotAllocate(t *testing.T) {
 	e := newTestEngine(t, Options{OrgType: "uuid"})
-	i := &Inspection{OrgParams: []int{1}}
+	i := &Inspection{OrgParams: []int{1}, orgParams: []orgTerm{{param: 1}}}
 	for name, value := range map[string][]byte{"text": []byte(orgA), "binary": rawUUID(t, orgA)} {
 		format := int16(0)
 		if name == "binary" {
@@ -130,7 +130,7 @@ func TestCheckParamDoesNotAllocate(t *testing.T) {
 
 func TestCheckParam(t *testing.T) {
 	e := newTestEngine(t, Options{OrgType: "uuid"})
-	i := &Inspection{OrgParams: []int{2}}
+	i := &Inspection{OrgParams: []int{2}, orgParams: []orgTerm{{param: 2}}}
 	tests := []struct {
 		name  string
 		param int

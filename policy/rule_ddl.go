@@ -46,7 +46,7 @@ func policies() Rule {
 			if s.statement.Flags&parser.FlagRowSecurity != 0 {
 				return one("the statement changes row security")
 			}
-			return kindRule(kindPolicy, "changes policies")(s)
+			return s.ofClass(kindPolicy, "changes policies")
 		},
 	}
 }

@@ -15,15 +15,18 @@ type verdict struct {
 // functionRule makes the check of a rule on functions. All of them share one
 // look at each call (subject.functionVerdicts).
 func functionRule(id string) func(*subject) []Violation {
-	return func(s *subject) []Violation {
-		var found []Violation
-		for _, v := range s.functionVerdicts() {
-			if v.rule == id {
-				found = append(found, one(v.reason)...)
-			}
+	return func(s *subject) []Violation { return s.functionsAgainst(id) }
+}
+
+// functionsAgainst are the violations of a rule on functions.
+func (s *subject) functionsAgainst(id string) []Violation {
+	var found []Violation
+	for _, v := range s.functionVerdicts() {
+		if v.rule == id {
+			found = append(found, one(v.reason)...)
 		}
-		return found
 	}
+	return found
 }
 
 const functionRemedy = "Do it without this function, or let the operator add the function to policy.allow.functions."
@@ -268,6 +271,6 @@ func (s *subject) judgeCall(f *parser.Function) verdict {
 }
 
 func (s *subject) unknownFunction(n parser.Name) verdict {
-	s.unknown = n.Schema != "pg_catalog" || s.known.absent // those of pg_catalog are on a list, not in the catalogue
+	s.unknown = s.unknown || n.Schema != "pg_catalog" || s.known.absent // those of pg_catalog are on a list, not in the catalogue
 	return verdict{"G411", "function " + spell(n) + " is not known"}
 }

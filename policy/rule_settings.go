@@ -52,10 +52,11 @@ func settingName() Rule {
 		Title:    "setting name not known before execution",
 		Attack:   "SELECT set_config($1, $2, false) with the name of the tenant's setting as a parameter, or a name put together by an expression.",
 		Surfaces: []string{onStatement},
-		Why:      "The statement is judged when it is parsed; at execution the name may be any.",
-		Blocked:  "SELECT set_config($1, $2, false)",
-		Allowed:  "SELECT set_config('statement_timeout', $1, true)",
-		Remedy:   "Write the setting's name as a literal.",
+		Why: "The statement is judged when it is parsed; at execution the name may be any. SELECT set_config(name, ...) FROM pg_settings WHERE name = '...', " +
+			"as pg_dump has it, is read as the setting of that name.",
+		Blocked: "SELECT set_config($1, $2, false)",
+		Allowed: "SELECT set_config('statement_timeout', $1, true)",
+		Remedy:  "Write the setting's name as a literal.",
 		check: func(s *subject) []Violation {
 			for i := range s.statement.Settings {
 				v := &s.statement.Settings[i]

@@ -110,7 +110,7 @@ func channels() Rule {
 					return one(kind.String() + " on a channel that all tenants share")
 				}
 			}
-			return functionRule("G607")(s)
+			return s.functionsAgainst("G607")
 		},
 	}
 }

@@ -10,7 +10,7 @@ func Rules() []Rule {
 		// protocol and session
 		startupParameter(), replication(), fastpath(), clientEncoding(),
 		// settings
-		storedSetting(), tenantSetting(), settingName(), literalReading(), rowSecurityOff(), searchPath(), pgSettings(),
+		storedSetting(), tenantSetting(), settingName(), literalReading(), rowSecurityOff(), searchPath(), pgSettings(), changingValue(),
 		// identity and privilege
 		setRole(), sessionAuthorization(), grants(), roleDDL(), policies(), ownership(),
 		settingNotAllowed(), // after the rules that name one setting

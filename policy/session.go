@@ -71,16 +71,25 @@ func (e *Engine) Observes(ids ...string) bool {
 	return true
 }
 
-// isSettingName reports whether a name could be that of a setting: letters,
-// digits, underscores, dollar signs and dots (valid_custom_variable_name).
+// isSettingName reports whether a name could be that of a setting: one or more
+// words with dots between, of letters, digits, underscores and dollar signs,
+// the first of them no digit (valid_custom_variable_name). Others the server
+// refuses while it starts the session.
 func isSettingName(name string) bool {
+	begins := true
 	for i := 0; i < len(name); i++ {
 		c := name[i]
-		if !('a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '_' || c == '.' || c == '$' || c >= 0x80) {
+		switch {
+		case c == '.' && !begins:
+			begins = true
+		case 'a' <= c && c <= 'z' || c == '_' || c >= 0x80:
+			begins = false
+		case ('0' <= c && c <= '9' || c == '$') && !begins:
+		default:
 			return false
 		}
 	}
-	return name != ""
+	return !begins
 }
 
 // meansOff is the counterpart of meansOn.

@@ -60,28 +60,18 @@ func (s *Session) admit(st *step) {
 			return
 		}
 	}
+	if s.share = s.env.orgs.enter(s.identity.Org, s.env.limits().MaxClientsPerOrg); s.share == nil {
+		s.end(st, endRefused, &errTooManyOrgClients)
+		return
+	}
 	s.key = makeKey(s.context, &s.startup)
 	if s.env.opts.Pool.Transaction {
-		if s.env.recent.get(s.key) != nil {
-			st.ask(enterOrg{}) // who comes up without a server connection counts too
+		if p := s.env.recent.get(s.key); p != nil {
+			s.welcome(st, p)
 			return
 		}
 	}
 	s.borrow(st)
-}
-
-// orgEntered is the answer to enterOrg.
-func (s *Session) orgEntered(st *step, e *clientError) {
-	switch params := s.env.recent.get(s.key); {
-	case s.phase != phaseAttaching:
-	case e != nil:
-		s.end(st, endRefused, e)
-	case params == nil: // forgotten meanwhile
-		s.borrow(st)
-	default:
-		s.welcome(st, params)
-		s.resume(st)
-	}
 }
 
 // startupDecision applies the settings rules to the startup parameters: they
@@ -125,7 +115,7 @@ func (s *Session) serverBorrowed(st *step, sc *serverConn, e *clientError) {
 		return
 	case !waiting:
 		return
-	case e != nil && s.phase == phaseRelay && e != &errTooManyOrgClients:
+	case e != nil && s.phase == phaseRelay:
 		s.unserved(st, e)
 		return
 	case e != nil:
@@ -134,10 +124,13 @@ func (s *Session) serverBorrowed(st *step, sc *serverConn, e *clientError) {
 	}
 	s.sc, s.served = sc, false
 	s.settle()
-	if s.phase == phaseAttaching && sc.state == (clientSettings{}) {
+	// What another client has SET there must not be told as the server's own
+	// parameters: then the label, which resets it, comes first.
+	asLoggedIn := sc.state == (clientSettings{})
+	if s.phase == phaseAttaching && asLoggedIn {
 		s.env.recent.put(s.key, sc.params)
 	}
-	if s.phase == phaseAttaching && s.pooling() {
+	if s.phase == phaseAttaching && s.pooling() && asLoggedIn {
 		s.attached(st) // what the client sends first may need another label
 		return
 	}

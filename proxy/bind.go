@@ -22,8 +22,8 @@ func (s *Session) bindMessage(st *step, b []byte, size int) int {
 		}
 		return 0
 	}
-	if !s.boundary(st) {
-		return len(b)
+	if n, ok := s.boundary(st, b); !ok {
+		return n
 	}
 	if p := s.identityStatement(statement); p != nil {
 		return s.identityBind(st, b, size, portal, p)
@@ -39,16 +39,20 @@ func (s *Session) bindMessage(st *step, b []byte, size int) int {
 		return s.skip(b, size)
 	}
 	bind := bindMessage{portal: portal, statement: statement, rest: rest, size: size}
-	if p != nil && len(p.inspection.OrgParams) > 0 {
-		switch s.checkBind(st, bind.rest, p) {
+	if s.checksBind(statement, p) {
+		if len(b) < min(size, s.lookAgain) {
+			return 0
+		}
+		switch s.checkBind(st, bind.rest, statement, p) {
 		case bindIncomplete:
 			if len(b) >= size {
 				return s.violation(st, len(b))
 			}
-			if size > maxHeldBind {
+			if size > maxHeldBind || !s.mayHold(size) {
 				s.refuseWith(st, b[:5], errBindTooLarge)
 				return s.skip(b, size)
 			}
+			s.lookAgain = 2 * len(b) // not again for each byte
 			return 0
 		case bindRefused:
 			return s.skip(b, size)
@@ -66,7 +70,11 @@ type bindMessage struct {
 
 // sendBind forwards a Bind, as much of it as there is.
 func (s *Session) sendBind(st *step, b []byte, m *bindMessage, p *prepared) int {
-	s.setPortal(m.portal, p)
+	if !s.setPortal(m.portal, p) {
+		s.refuseWith(st, b[:5], errPortals)
+		return s.skip(b, m.size)
+	}
+	s.noteBound(p)
 	name := s.ensure(st, string(m.statement), p)
 	s.sc.unsynced = true
 	n := min(m.size, len(b))
@@ -96,11 +104,31 @@ const (
 	bindRefused
 )
 
-// checkBind checks the parameters that meet a tenant column. rest is what has
-// come of the Bind behind the names.
-func (s *Session) checkBind(st *step, rest []byte, p *prepared) bindOutcome {
+// checksBind reports whether the parameters of a Bind must be read.
+func (s *Session) checksBind(statement []byte, p *prepared) bool {
+	return p != nil && len(p.inspection.OrgParams) > 0 || len(s.byOrg) > 0 && len(s.byOrg[string(statement)]) > 0
+}
+
+// checkBind checks the parameters that meet a tenant column, of a statement
+// that was made by Parse or PREPARE. rest is what has come of the Bind behind
+// the names.
+func (s *Session) checkBind(st *step, rest, statement []byte, p *prepared) bindOutcome {
+	if p != nil {
+		if outcome := s.checkParams(st, rest, p.inspection); outcome != bindAllowed {
+			return outcome
+		}
+	}
+	for _, ins := range s.byOrg[string(statement)] {
+		if outcome := s.checkParams(st, rest, ins); outcome != bindAllowed {
+			return outcome
+		}
+	}
+	return bindAllowed
+}
+
+func (s *Session) checkParams(st *step, rest []byte, ins *policy.Inspection) bindOutcome {
 	params := bindParams{rest: rest}
-	for _, n := range p.inspection.OrgParams {
+	for _, n := range ins.OrgParams {
 		format, value, state := params.value(n)
 		switch state {
 		case paramIncomplete:
@@ -108,9 +136,9 @@ func (s *Session) checkBind(st *step, rest []byte, p *prepared) bindOutcome {
 		case paramMissing:
 			continue // the server will say so
 		}
-		d := s.engine.CheckParam(p.inspection, n, format, value, s.context.Org)
+		d := s.engine.CheckParam(ins, n, format, value, s.context.Org)
 		if d.Action != policy.Allow {
-			s.record(st, d, p.inspection, policy.Extended, nil)
+			s.record(st, d, ins, policy.Extended, nil)
 		}
 		if d.Action == policy.Block {
 			s.refuse(st, bindHead, &d)

@@ -27,7 +27,6 @@ type clientLink struct {
 
 	timer     *loop.Timer
 	waiter    *waiter // the last request for a server connection
-	org       string  // counted for limits.max_clients_per_org; "" not yet
 	key       cancelKey
 	connGone  bool // the socket is closed
 	finished  bool // the session is closed and forgotten
@@ -37,36 +36,17 @@ type clientLink struct {
 
 // inBackground runs work that the session waits for, and with the session
 // ends.
-func (c *clientLink) inBackground(work func(ctx context.Context) func(st *step)) {
+func (c *clientLink) inBackground(work func(ctx context.Context) func(st *step), places ...chan struct{}) {
 	ctx, stop := context.WithCancel(c.srv.ctx)
 	c.stop = stop
-	c.srv.background(func() {
+	background(func() {
 		event := work(ctx)
 		c.later(func(st *step) {
 			stop()
 			c.stop = nil
 			event(st)
 		})
-	})
-}
-
-// openDatabase is in the background too, but takes no place of those who verify
-// and inspect there: a database that does not answer may take long.
-func (c *clientLink) openDatabase(name string) {
-	ctx, stop := context.WithCancel(c.srv.ctx)
-	c.stop = stop
-	go func() {
-		engine, err := c.srv.opts.OpenDatabase(ctx, name)
-		c.later(func(st *step) {
-			stop()
-			c.stop = nil
-			var e *clientError
-			if err != nil {
-				e = c.srv.loginError(err)
-			}
-			c.sess.databaseOpened(st, engine, e)
-		})
-	}()
+	}, places...)
 }
 
 // begin starts a turn of the session; finish must follow.
@@ -186,18 +166,22 @@ func (c *clientLink) carryOut(r request) {
 		c.inBackground(func(ctx context.Context) func(*step) {
 			id, err := c.srv.opts.Verifier.Verify(ctx, r.token)
 			return func(st *step) { c.sess.tokenVerified(st, id, err) }
-		})
+		}, c.srv.workers.verify)
 	case inspectText:
 		engine := c.sess.engine
 		c.inBackground(func(ctx context.Context) func(*step) {
 			ins := engine.Inspect(ctx, r.text, protocolOf(r.extended))
 			return func(st *step) { c.sess.inspectionDone(st, ins) }
-		})
+		}, c.sess.share.inspects, c.srv.workers.inspect)
 	case openDatabase:
-		c.openDatabase(r.name)
-	case enterOrg:
-		e := c.enterOrg()
-		c.turn(func(st *step) { c.sess.orgEntered(st, e) })
+		c.inBackground(func(ctx context.Context) func(*step) {
+			engine, err := c.srv.opts.OpenDatabase(ctx, r.name)
+			var e *clientError
+			if err != nil {
+				e = c.srv.loginError(err)
+			}
+			return func(st *step) { c.sess.databaseOpened(st, engine, e) }
+		}, c.srv.workers.open)
 	case borrowServer:
 		c.borrow()
 	case stopWaiting:
@@ -262,10 +246,6 @@ func (c *clientLink) borrow() {
 	if c.finished {
 		return
 	}
-	if e := c.enterOrg(); e != nil {
-		c.turn(func(st *step) { c.sess.serverBorrowed(st, nil, e) })
-		return
-	}
 	if c.waiter == nil {
 		c.waiter = new(waiter)
 	}
@@ -285,20 +265,6 @@ func (c *clientLink) borrow() {
 	if link := c.srv.pool.borrow(c.waiter); link != nil {
 		link.lend(c.waiter, c.loop)
 	}
-}
-
-// enterOrg counts the client among those of its org, or says why it cannot be
-// one of them.
-func (c *clientLink) enterOrg() *clientError {
-	org := c.sess.connectionIdentity().Org
-	if c.org != "" || org == "" {
-		return nil
-	}
-	if !c.srv.admitOrg(org) {
-		return &errTooManyOrgClients
-	}
-	c.org = org
-	return nil
 }
 
 // stopWaiting gives up the request for a server connection. A login for it may
@@ -330,17 +296,7 @@ func (c *clientLink) cancelRunning(done func()) {
 		done()
 		return
 	}
-	link := sc.link
-	link.cancelling++
-	c.srv.background(func() {
-		ctx, stop := context.WithTimeout(c.srv.ctx, cancelTimeout)
-		defer stop()
-		if err := sc.cancel(ctx); err != nil {
-			c.srv.log.Warn("cancel request failed", "server_pid", sc.pid, "error", err)
-		}
-		link.loop.Post(link.cancelled)
-		done()
-	})
+	sc.link.cancel(done)
 }
 
 // peerOf describes the client's end.

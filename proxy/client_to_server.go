@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"slices"
+	"time"
 
 	"github.com/pgbulkhead/bulkhead/parser"
 	"github.com/pgbulkhead/bulkhead/policy"
@@ -96,23 +97,6 @@ func (s *Session) serverNeeded(st *step) bool {
 	return !s.renewSignature(st)
 }
 
-// boundary checks the identity where a transaction may begin.
-func (s *Session) boundary(st *step) bool {
-	if s.sc != nil && !s.sc.idle() || s.reopen != "" {
-		return true
-	}
-	if s.env.opts.Verifier.Valid(s.identity) == nil && (s.who == nil || s.connectionValid()) {
-		return true
-	}
-	s.end(st, endExpired, &errExpired)
-	return false
-}
-
-// connectionValid checks the identity of the connection's token.
-func (s *Session) connectionValid() bool {
-	return s.env.opts.Verifier.Valid(s.connectionIdentity()) == nil
-}
-
 // send forwards a whole message and notes what is owed for it.
 func (s *Session) send(st *step, msg []byte, o owed) {
 	s.sc.owed.push(o)
@@ -133,7 +117,7 @@ func (s *Session) textMessage(st *step, b []byte, size int) int {
 		return s.refuseStream(st, b, size, &d, protocolOf(extended))
 	}
 	if len(b) < size {
-		return 0
+		return s.awaitRest(st, b, size)
 	}
 	msg := b[:size]
 	name, text, ok := splitText(msg)
@@ -142,25 +126,26 @@ func (s *Session) textMessage(st *step, b []byte, size int) int {
 			return s.identityText(st, msg, name, text, id)
 		}
 	}
-	switch {
-	case s.reopen != "" && !s.serverNeeded(st):
+	if s.reopen != "" && !s.serverNeeded(st) {
 		return 0
-	case !s.boundary(st):
-		return len(b)
-	case !ok:
+	}
+	if n, within := s.boundary(st, b); !within {
+		return n
+	}
+	if !ok {
 		return s.refuseMalformed(st, msg, errMessageFormat)
 	}
 	reading, known := s.reading(text)
-	if !known && s.inspected == nil {
-		d := s.engine.Ambiguous()
-		s.record(st, d, nil, protocolOf(extended), nil)
-		if d.Action == policy.Block {
-			return s.refuse(st, msg, &d)
-		}
+	if !known && s.inspected == nil && s.refuseAmbiguous(st, msg) {
+		return len(msg)
 	}
 	ins := s.inspect(st, reading, extended)
 	if ins == nil {
 		return 0 // it waits
+	}
+	if s.outlives(ins) {
+		s.end(st, endExpired, &errExpired)
+		return len(b)
 	}
 	d := s.decide(ins)
 	if e := s.unsupported(ins, extended); e != nil && d.Action != policy.Block {
@@ -171,6 +156,18 @@ func (s *Session) textMessage(st *step, b []byte, size int) int {
 		return 0
 	}
 	return s.carryText(st, msg, name, text, ins, &d)
+}
+
+// awaitRest holds the beginning of a Query or Parse until the rest has come.
+func (s *Session) awaitRest(st *step, b []byte, size int) int {
+	if size <= inlineInspect || s.mayHold(size) {
+		return 0
+	}
+	if s.reopen != "" && !s.serverNeeded(st) {
+		return 0
+	}
+	s.refuseWith(st, b[:min(5, len(b))], errHeld)
+	return s.skip(b, size)
 }
 
 // carryText does what was decided about a Query or Parse.
@@ -186,6 +183,7 @@ func (s *Session) carryText(st *step, msg, name, text []byte, ins *policy.Inspec
 		s.keepObserved(d)
 	}
 	s.encoded = s.encoded || ins.Encoding
+	s.notePrepares(ins)
 	if extended {
 		s.sendParse(st, msg, name, text, ins)
 	} else {
@@ -197,6 +195,9 @@ func (s *Session) carryText(st *step, msg, name, text []byte, ins *policy.Inspec
 // decide is the rules' decision on a text for the identity in force.
 func (s *Session) decide(ins *policy.Inspection) policy.Decision {
 	d := ins.ForOrg(s.engine, s.context.Org)
+	if len(ins.Executes) > 0 && d.Action != policy.Block {
+		d = s.decideExecute(ins, d)
+	}
 	switch {
 	case d.Action == policy.Block:
 	case s.context.Org == "" && !ins.Tenantless:
@@ -214,6 +215,8 @@ func (s *Session) unsupported(ins *policy.Inspection, extended bool) *clientErro
 		return &errResetInside
 	case extended && s.losesChallenge(ins):
 		return &errDiscardSealed
+	case len(ins.Prepares) > 0 && !s.mayPrepare(ins):
+		return &errStatements
 	}
 	return s.unfit(ins)
 }
@@ -253,6 +256,7 @@ func (s *Session) sendQuery(st *step, msg, text []byte, ins *policy.Inspection) 
 	}
 	was := s.saveUnnamed()
 	s.forgetUnnamed() // a simple Query destroys the unnamed statement
+	s.passEnd(ins)
 	begin := ""
 	if ins.Begins {
 		begin = s.beginText(text)
@@ -298,8 +302,8 @@ func (s *Session) namedMessage(st *step, b []byte, size int) int {
 			return n
 		}
 	}
-	if !s.boundary(st) {
-		return len(b)
+	if n, ok := s.boundary(st, b); !ok {
+		return n
 	}
 	if b[0] == 'E' {
 		return s.executeMessage(st, msg)
@@ -357,11 +361,14 @@ func (s *Session) executeMessage(st *step, msg []byte) int {
 	if !s.serverNeeded(st) {
 		return 0
 	}
+	if s.refusedExecute(st, msg) {
+		return len(msg)
+	}
 	s.sc.unsynced = true
 	o := s.execute(st, msg[5:])
 	s.send(st, msg, o)
-	if o.inspection != nil && s.resetsLabel(o.inspection) {
-		s.relabelBehind(st, o.inspection)
+	if risk, discards := s.labelAtRisk(o.inspection); risk {
+		s.relabelBehind(st, discards)
 	}
 	if o.inspection != nil && s.settles(o.inspection) {
 		st.toServer.add(append(st.toServer.grow(), 'H', 0, 0, 0, 4))
@@ -382,8 +389,7 @@ func (s *Session) syncMessage(st *step, b []byte, size int) int {
 	case s.skipping || s.sc == nil:
 		s.skipping = false
 		if s.reopen == "" {
-			s.portal = nil // of a statement that was answered without the server
-			clear(s.portals)
+			s.endPortals() // of statements that were answered without the server
 		}
 		st.toClient.add(readyForQuery(st.toClient.grow(), s.txStatus()))
 		return size
@@ -433,8 +439,8 @@ func (s *Session) functionCall(st *step, b []byte, size int) int {
 	if s.skipping {
 		return s.skip(b, size)
 	}
-	if !s.boundary(st) {
-		return len(b)
+	if n, ok := s.boundary(st, b); !ok {
+		return n
 	}
 	var oid uint32
 	if len(b) < 9 && size >= 9 {
@@ -489,7 +495,18 @@ func (s *Session) terminate(st *step) {
 		st.ask(closeClient{})
 		return
 	}
-	s.phase = phaseDraining
+	s.phase, s.deadline = phaseDraining, time.Time{}
+	s.endDraining(st)
+}
+
+// endDraining ends the session of a client that has left once nothing more can
+// come of what it has sent: the server waits for the end of a batch or of the
+// data of a COPY.
+func (s *Session) endDraining(st *step) {
+	if s.sc.owed.len() == 0 || s.sc.unsynced || s.sc.copying == copyIn {
+		s.leave(st, endClientLeft)
+		st.ask(closeClient{})
+	}
 }
 
 // skip drops a message of any size, as the server does after an error until

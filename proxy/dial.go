@@ -209,11 +209,11 @@ func (s *Server) dial(w *waiter) {
 		defer s.dialing.Done()
 		in, err := s.login(w)
 		if w.client == nil {
-			s.pool.aheadEnded(w, err != nil && s.clientsAffair(err))
+			s.pool.aheadEnded(w, err != nil && clientsAffair(w, err))
 		}
 		if err != nil {
 			e := s.loginError(err)
-			for _, other := range s.pool.failed(w, !s.clientsAffair(err)) {
+			for _, other := range s.pool.failed(w, !clientsAffair(w, err)) {
 				other.client.later(func(st *step) { other.client.sess.serverBorrowed(st, nil, e) })
 			}
 			return
@@ -242,7 +242,7 @@ func (s *Server) login(w *waiter) (*login, error) {
 	if err != nil {
 		s.metrics.loginFailed()
 	}
-	if s.clientsAffair(err) {
+	if clientsAffair(w, err) {
 		s.env.recent.forget(w.key)
 		s.gate.leave(nil) // the server answers
 	} else {
@@ -252,11 +252,29 @@ func (s *Server) login(w *waiter) (*login, error) {
 }
 
 // clientsAffair reports whether a login has failed for a reason that other
-// clients have nothing to do with: a startup parameter or the database.
-func (s *Server) clientsAffair(err error) bool {
+// clients have nothing to do with: the database, or a startup parameter. Where
+// the client has sent any, every refusal is put down to them that does not
+// speak of the server's own state: no list could hold all that a value can do
+// to a login.
+func clientsAffair(w *waiter, err error) bool {
 	var pg *pgconn.PgError
-	return errors.As(err, &pg) && slices.Contains(passedOn[:clientsOwn], pg.Code)
+	switch {
+	case !errors.As(err, &pg):
+		return false
+	case slices.Contains(passedOn[:clientsOwn], pg.Code):
+		return true
+	case len(w.params) == 0 || len(pg.Code) < 2:
+		return false
+	}
+	return pg.Code == codeCancelled || !slices.Contains(serversOwn, pg.Code[:2])
 }
+
+// serversOwn are the classes of SQLSTATE (PostgreSQL manual, Error Codes) that
+// concern the login role or the state of the server.
+var serversOwn = []string{"08", "28", "53", "57", "58", "F0", "XX"}
+
+// codeCancelled is query_canceled: by a statement_timeout too.
+const codeCancelled = "57014"
 
 const defaultLoginTimeout = 15 * time.Second
 
@@ -301,12 +319,12 @@ func (s *Server) adopt(in *login, w *waiter) {
 // is starting, stopping or full. All others concern the proxy's own login and
 // are only logged.
 var passedOn = []string{
-	"22023", "22P02", "42704", "3D000", "55000", // a parameter, the database
+	"22023", "22P02", "42602", "42704", "3D000", "55000", // a parameter, the database
 	"53300", "57P01", "57P02", "57P03", // the server's state
 }
 
 // clientsOwn is how many of passedOn are about a parameter or the database.
-const clientsOwn = 5
+const clientsOwn = 6
 
 // loginError is what the client is told of a failed login.
 func (s *Server) loginError(err error) *clientError {

@@ -45,7 +45,9 @@
 //	label             the tenant context on a server connection, again after resets
 //	server_conn       state of a server connection
 //	dial, server_link logging in; lending, cleaning, closing
+//	abandon           what clients leave unfinished
 //	login_gate        logins that fail
+//	org_clients, held sessions of each org, and what is held for them
 //	pool, pool_serve  limits, waiting, fairness
 //	pool_key          which connections are alike
 //	client_to_server  one client message at a time
@@ -53,10 +55,12 @@
 //	pipeline          replies owed, in order
 //	server_to_client  one server message at a time
 //	replies           what a reply means for the session
-//	prepared          statements and portals, pins, Bind parameters
+//	prepared, portals statements and portals, pins, Bind parameters
 //	state             pins, what follows a client between server connections
+//	expiry            tokens that expire or are revoked meanwhile
 //	inband, identity  identities that the client changes in band
-//	cancel            cancel keys
+//	cancel, cancel_server cancel keys; CancelRequests to the server
+//	workers           what runs beside the loops
 //	errors, limits    every text a client reads; every bound
 //	observe           metrics and spans
 //	step, client_link what a turn yields, and how the driver carries it out

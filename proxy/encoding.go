@@ -2,6 +2,8 @@ package proxy
 
 import (
 	"unicode/utf8"
+
+	"github.com/pgbulkhead/bulkhead/policy"
 )
 
 // A session may ask for client_encoding LATIN1 or SQL_ASCII besides UTF8 (rule
@@ -15,7 +17,7 @@ import (
 // reading returns a text as the server will read it, in UTF-8. known is false if
 // that may be either of two texts.
 func (s *Session) reading(text []byte) (reading []byte, known bool) {
-	if !s.encoded || isASCII(text) {
+	if s.readAsSent(text) {
 		return text, true
 	}
 	if utf8.Valid(text) {
@@ -27,6 +29,25 @@ func (s *Session) reading(text []byte) (reading []byte, known bool) {
 	}
 	return reading, true
 }
+
+// refuseAmbiguous handles a text that can be read in two ways. It reports
+// whether that was all.
+func (s *Session) refuseAmbiguous(st *step, msg []byte) bool {
+	d := s.engine.Ambiguous()
+	if d.Action == policy.Allow {
+		return false
+	}
+	s.record(st, d, nil, protocolOf(msg[0] == 'P'), nil)
+	if d.Action != policy.Block {
+		return false
+	}
+	s.refuse(st, msg, &d)
+	return true
+}
+
+// readAsSent reports whether the server reads a text as the bytes that came,
+// for certain.
+func (s *Session) readAsSent(text []byte) bool { return !s.encoded || isASCII(text) }
 
 func isASCII(b []byte) bool {
 	for _, c := range b {

@@ -141,6 +141,15 @@ var (
 		severity: severityError, code: "54000",
 		message: "too many prepared statements in one session",
 	}
+	errHeld = clientError{
+		severity: severityError, code: "53200",
+		message: "the proxy holds too much for the sessions of this org",
+		hint:    "Deallocate prepared statements that are not needed, or send fewer large statements at a time.",
+	}
+	errPortals = clientError{
+		severity: severityError, code: "54000",
+		message: "too many portals in one transaction", hint: "Close portals that are not needed any more, or end the transaction.",
+	}
 	errResetInside = clientError{
 		severity: severityError, code: "0A000",
 		message: "a statement behind a reset of the session is not supported in one message with it",

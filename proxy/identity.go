@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"time"
+
 	"github.com/pgbulkhead/bulkhead/auth"
 	"github.com/pgbulkhead/bulkhead/parser"
 	"github.com/pgbulkhead/bulkhead/policy"
@@ -58,7 +60,7 @@ func (s *Session) assume(st *step) *clientError {
 		s.env.log.Warn("token maps to no tenant", "session", s.id, "client_addr", s.client.addr, "error", err)
 		return &errTenant
 	}
-	s.identity = id
+	s.identity, s.validAt = id, time.Time{}
 	if ctx == s.context {
 		return nil
 	}
@@ -85,9 +87,9 @@ func (s *Session) releaseServer(st *step) {
 	}
 	s.sc = nil
 	s.pin, s.settled, s.touched, s.sequences = 0, 0, false, 0
-	s.portal = nil
-	clear(s.portals)
+	s.endPortals()
 	clear(s.onServer)
+	clear(s.byOrg)
 	s.relabel = false
 	if s.pooling() {
 		if s.holdsUnnamed() {
@@ -205,6 +207,9 @@ func (s *Session) refusedNow(st *step, head []byte, p *prepared) bool {
 		d = s.engine.NoOrg()
 	case s.who != nil:
 		d = p.inspection.ForOrg(s.engine, s.context.Org)
+	}
+	if len(p.inspection.Executes) > 0 && d.Action != policy.Block {
+		d = s.decideExecute(p.inspection, d)
 	}
 	if d.Action != policy.Allow {
 		s.record(st, d, p.inspection, policy.Extended, nil)

@@ -45,7 +45,7 @@ func (s *Session) changesIdentity(text []byte, extended bool) (id parser.Identit
 			return id, true
 		}
 	}
-	if known {
+	if known && s.readAsSent(text) {
 		s.inspected = ins
 	}
 	return id, false

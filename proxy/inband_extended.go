@@ -38,13 +38,11 @@ func (s *Session) identityParse(st *step, msg, name, text []byte, id parser.Iden
 	case s.named[string(name)] != nil:
 		e := statementExists(name)
 		return s.refuseIdentity(st, msg, &e)
-	case len(s.named) >= maxStatements:
+	case !s.mayName(len(msg)):
 		return s.refuseIdentity(st, msg, &errStatements)
 	default:
-		if s.named == nil {
-			s.named = make(map[string]*prepared)
-		}
-		s.named[string(name)] = p
+		p.size = len(msg)
+		s.setNamed(string(name), p)
 	}
 	st.toClient.add(append(st.toClient.grow(), '1', 0, 0, 0, 4))
 	return len(msg)
@@ -65,7 +63,9 @@ func (s *Session) identityBind(st *step, b []byte, size int, portal []byte, p *p
 	if s.txStatus() == txFailed {
 		return s.refuseIdentityPart(st, b, size, &errTxFailed)
 	}
-	s.setPortal(portal, &prepared{inspection: noEffects, identity: &bound})
+	if !s.setPortal(portal, &prepared{inspection: noEffects, identity: &bound}) {
+		return s.refuseIdentityPart(st, b, size, &errPortals)
+	}
 	st.toClient.add(append(st.toClient.grow(), '2', 0, 0, 0, 4))
 	return size
 }
@@ -106,29 +106,6 @@ func (i *identityStatement) bind(body []byte) *clientError {
 		i.format = binary.BigEndian.Uint16(params.rest[2:])
 	}
 	return nil
-}
-
-// setPortal notes what a portal is; nil: it is not known.
-func (s *Session) setPortal(name []byte, p *prepared) {
-	switch {
-	case len(name) == 0:
-		s.portal = p
-	case p != nil:
-		if s.portals == nil || len(s.portals) >= maxStatements {
-			s.portals = make(map[string]*prepared)
-		}
-		s.portals[string(name)] = p
-	default:
-		delete(s.portals, string(name))
-	}
-}
-
-// portalOf returns what is known of a portal, nil if nothing is.
-func (s *Session) portalOf(name []byte) *prepared {
-	if len(name) == 0 {
-		return s.portal
-	}
-	return s.portals[string(name)]
 }
 
 // identityNamed handles Describe, Close and Execute of a statement or portal

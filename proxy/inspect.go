@@ -11,6 +11,11 @@ func (s *Session) inspect(st *step, text []byte, extended bool) *policy.Inspecti
 		return ins
 	}
 	p := protocolOf(extended)
+	if s.encoded { // it may have been looked up in another reading
+		if ins, ok := s.engine.Cached(text, p); ok {
+			return ins
+		}
+	}
 	if len(text) <= inlineInspect {
 		if ins, ok := s.engine.TryInspect(string(text), p); ok {
 			return ins

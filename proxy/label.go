@@ -177,9 +177,9 @@ func (s *Session) relabelNow(st *step) {
 // away, before anything else of the same pipeline. DISCARD ALL commits by
 // itself; then so must the label. The client goes on to use its unnamed
 // statement and portal, so the label has names of its own.
-func (s *Session) relabelBehind(st *step, ins *policy.Inspection) {
+func (s *Session) relabelBehind(st *step, discards bool) {
 	sql := s.labelSQL()
-	if ins.Effects.Has(parser.EffectDiscardAll) {
+	if discards {
 		sql = slices.Concat([]string{"BEGIN"}, sql, []string{"COMMIT"})
 	}
 	out := st.toServer.grow()

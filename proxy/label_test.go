@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"testing"
 	"time"
+	"unique"
 
 	"github.com/pgbulkhead/bulkhead/tenant"
 )
@@ -59,5 +60,36 @@ func TestSession_CancelHitsLabel(t *testing.T) {
 				t.Errorf("at its Sync the client gets %q", got)
 			}
 		}
+	}
+}
+
+// The parameters that a session is told at its beginning are those of the
+// server, not what another client, perhaps of another org, has SET on the
+// connection that it is lent.
+func TestSession_ParametersOfOthers(t *testing.T) {
+	env, _ := newTestEnvironment(t)
+	env.opts.Pool.Transaction = true
+	s := newRelaySession(t, env)
+	sc := s.sc
+	s.sc, s.phase = nil, phaseAttaching
+	sc.params["application_name"] = "secret of another"
+	sc.state = unique.Make("application_name\x00secret of another\x00")
+	st := step{now: time.Now()}
+	s.serverBorrowed(&st, sc, nil)
+	if got := st.toClient.bytes(); len(got) > 0 {
+		t.Errorf("before the settings are reset the client gets %q", got)
+	}
+	if got := st.toServer.bytes(); !bytes.Contains(got, []byte("RESET ALL")) {
+		t.Errorf("the server gets %q", got)
+	}
+	st.reset()
+	reset := srvMsg('S', "application_name\x00\x00")
+	var done []byte
+	for range sc.owed.at(0).left {
+		done = join(done, srvMsg('1', ""), srvMsg('2', ""), srvMsg('C', "RESET\x00"))
+	}
+	s.serverBytes(&st, join(reset, done, srvMsg('Z', "I")))
+	if got := st.toClient.bytes(); bytes.Contains(got, []byte("secret")) || s.phase != phaseRelay {
+		t.Errorf("phase %v, the client gets %q", s.phase, got)
 	}
 }

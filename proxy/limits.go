@@ -45,6 +45,16 @@ const (
 	maxLosses = 5
 	// maxStatements bounds the prepared statements of one session.
 	maxStatements = 10_000
+	// maxStatementsHeld bounds the size of these, and of a part of a message
+	// that is held until the rest has come; sessionHeld is what each session
+	// may have of both whatever the others of its org have, and maxOrgHeld
+	// bounds what goes beyond that in all of them.
+	maxStatementsHeld = 32 << 20
+	sessionHeld       = 1 << 20
+	maxOrgHeld        = 512 << 20
+	// maxPortals bounds the named portals of one transaction.
+	maxPortals     = 10_000
+	maxPortalBytes = 1 << 20 // of their names
 	// maxCustomSettings bounds the custom settings of a session that follow it
 	// between server connections.
 	maxCustomSettings = 100

@@ -11,9 +11,9 @@ import (
 // not answered gets an error, since nobody knows whether it was carried out;
 // nothing is ever sent again.
 
-// outlives implements replies: it reports whether the session can go on without
+// survives implements replies: it reports whether the session can go on without
 // its server connection.
-func (s *Session) outlives() bool {
+func (s *Session) survives() bool {
 	sc := s.sc
 	switch {
 	case s.losses >= maxLosses || !s.pooling() || s.phase != phaseRelay || sc.tx != txIdle || s.isLocal() || s.reopen != "":

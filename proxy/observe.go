@@ -177,14 +177,26 @@ func (s *Session) observe(st *step, o *owed, code string) {
 		s.env.metrics.errors.Inc()
 	}
 	if s.env.tracing() {
-		s.span(o.inspection, o.parent, time.Unix(0, o.start), st.now, func(span trace.Span) {
-			span.SetAttributes(attribute.String("bulkhead.decision", "allowed"))
-			if code != "" {
-				span.SetAttributes(attribute.String("db.response.status_code", code), attribute.String("error.type", code))
-				span.SetStatus(codes.Error, "")
-			}
-		})
+		s.traceAllowed(st, o, code)
 	}
+}
+
+// traceAllowed makes the span of an allowed statement, if it is sampled.
+func (s *Session) traceAllowed(st *step, o *owed, code string) {
+	ctx := o.parent.context()
+	if sampled := s.env.opts.Sampled; sampled != nil {
+		var ok bool
+		if ctx, ok = sampled(o.parent.spanContext()); !ok {
+			return
+		}
+	}
+	s.span(ctx, o.inspection, time.Unix(0, o.start), st.now, func(span trace.Span) {
+		span.SetAttributes(attribute.String("bulkhead.decision", "allowed"))
+		if code != "" {
+			span.SetAttributes(attribute.String("db.response.status_code", code), attribute.String("error.type", code))
+			span.SetStatus(codes.Error, "")
+		}
+	})
 }
 
 func (s *Session) logSlow(o *owed, took time.Duration) {
@@ -197,11 +209,7 @@ func (s *Session) logSlow(o *owed, took time.Duration) {
 
 // span makes a client span of a statement by the OpenTelemetry semantic
 // conventions for databases (stable).
-func (s *Session) span(ins *policy.Inspection, parent *traceParent, from, to time.Time, more func(trace.Span)) trace.SpanContext {
-	ctx := context.Background()
-	if parent != nil {
-		ctx = trace.ContextWithRemoteSpanContext(ctx, parent.sc)
-	}
+func (s *Session) span(ctx context.Context, ins *policy.Inspection, from, to time.Time, more func(trace.Span)) trace.SpanContext {
 	name := "statement"
 	if ins != nil && ins.Kind != "" {
 		name = ins.Kind
@@ -243,7 +251,7 @@ func (s *Session) identityChanged(st *step, c *identityChange) {
 		return
 	}
 	ins := policy.Described(kind, policy.Redacted(kind))
-	s.span(ins, nil, st.now, st.now, func(span trace.Span) {
+	s.span(context.Background(), ins, st.now, st.now, func(span trace.Span) {
 		span.SetAttributes(
 			attribute.String("bulkhead.decision", "answered"),
 			attribute.String("bulkhead.subject", s.identity.Subject),
@@ -263,6 +271,22 @@ func (s *Session) org() string {
 // traceParent is the parent of a statement's span, from a sqlcommenter
 // comment: traceparent='00-<trace id>-<span id>-<flags>' (W3C Trace Context).
 type traceParent struct{ sc trace.SpanContext }
+
+// spanContext is the parent, invalid for nil.
+func (p *traceParent) spanContext() trace.SpanContext {
+	if p == nil {
+		return trace.SpanContext{}
+	}
+	return p.sc
+}
+
+// context is that of a span with this parent.
+func (p *traceParent) context() context.Context {
+	if p == nil {
+		return context.Background()
+	}
+	return trace.ContextWithRemoteSpanContext(context.Background(), p.sc)
+}
 
 var traceparentKey = []byte("traceparent='")
 

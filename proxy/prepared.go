@@ -16,6 +16,7 @@ type prepared struct {
 	// Set for a named statement.
 	name  string // the client's
 	id    statementID
+	size  int    // of its Parse
 	begin string // the text of a statement that begins a transaction
 	// identity is set for a statement that changes the session's identity.
 	identity *identityStatement
@@ -40,6 +41,12 @@ type statements struct {
 	statement *prepared
 	portal    *prepared
 	unnamed   unnamedID
+	// namedBytes is the size of the named ones, and portalBytes that of the
+	// portals' names.
+	namedBytes, portalBytes int
+	// boundReset: a statement that may take the label away was bound in the
+	// present transaction.
+	boundReset bool
 	// saved bounds the size of the messages that the pipeline holds, for the
 	// case that the server skips what has replaced them.
 	saved int
@@ -80,20 +87,17 @@ func (s *Session) sendParse(st *step, msg, name, text []byte, ins *policy.Inspec
 		s.parseUnnamed(st, msg, text, ins)
 		return
 	}
-	switch {
-	case len(s.named) >= maxStatements:
+	if !s.mayName(len(msg)) {
 		s.refuseWith(st, msg, errStatements)
 		return
-	case s.named == nil:
-		s.named = make(map[string]*prepared)
 	}
 	p := s.newPrepared(ins, text, true)
-	p.batch = s.batch()
+	p.batch, p.size = s.batch(), len(msg)
 	p.name, p.id = string(name), s.identify(text, msg[5+len(name)+1+len(text)+1:], ins)
 	if !s.pooling() {
 		o := owed{kind: owedParse, inspection: ins}
 		if old := s.named[p.name]; old == nil {
-			s.named[p.name] = &p
+			s.setNamed(p.name, &p)
 			o.change = &change{name: p.name, now: &p}
 		} else {
 			s.ensure(st, p.name, old) // the server finds that the name is taken
@@ -112,7 +116,7 @@ func (s *Session) sendParse(st *step, msg, name, text []byte, ins *policy.Inspec
 		// the text.
 		s.parseAs(st, s.ensure(st, p.name, old), p.id.Value(), owed{kind: owedParse, of: old})
 	default:
-		s.named[p.name] = &p
+		s.setNamed(p.name, &p)
 		s.prepare(st, p.id, owed{kind: owedParse, inspection: ins, change: &change{name: p.name, now: &p}})
 	}
 }
@@ -122,7 +126,7 @@ func (s *Session) sendParse(st *step, msg, name, text []byte, ins *policy.Inspec
 func (s *Session) parseAsNamed(st *step, msg []byte, p *prepared) {
 	o := owed{kind: owedParse, inspection: p.inspection}
 	if s.named[p.name] == nil {
-		s.named[p.name] = p
+		s.setNamed(p.name, p)
 		s.keepOnServer(p.name)
 		o.change = &change{name: p.name, now: p, there: true}
 	}
@@ -254,7 +258,7 @@ func (s *Session) closeStatement(st *step, name []byte) bool {
 		return false // the server has it under that name, or made by PREPARE
 	}
 	s.noteClose(name)
-	delete(s.named, string(name))
+	s.setNamed(string(name), nil)
 	s.replyLocally(st, closeComplete, &change{name: string(name), before: p})
 	return true
 }
@@ -288,7 +292,7 @@ func (s *Session) closeNamed(what byte, name []byte) (c *change) {
 			s.touched = true // it may have been the last that held the connection
 			delete(s.onServer, string(name))
 		}
-		delete(s.named, string(name))
+		s.setNamed(string(name), nil)
 	case len(name) == 0:
 		s.portal = nil
 	default:
@@ -307,6 +311,7 @@ func (s *Session) execute(st *step, body []byte) owed {
 		return o
 	}
 	s.noteBegin(p.begin)
+	s.passEnd(p.inspection)
 	s.ending = s.ending || s.isLocal() && p.inspection.Ends
 	s.note(p.inspection)
 	s.makeWay(st, p.inspection)

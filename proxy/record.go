@@ -48,7 +48,7 @@ func (s *Session) record(st *step, d policy.Decision, ins *policy.Inspection, p 
 
 // refusalSpan makes the span of a statement that violates a rule.
 func (s *Session) refusalSpan(st *step, d *policy.Decision, ins *policy.Inspection, parent *traceParent) trace.SpanContext {
-	return s.span(ins, parent, st.now, st.now, func(span trace.Span) {
+	return s.span(parent.context(), ins, st.now, st.now, func(span trace.Span) {
 		decision := decisionName(d.Action)
 		span.SetAttributes(attribute.String("bulkhead.decision", decision), attribute.String("bulkhead.rule", d.Rule))
 		span.AddEvent("bulkhead."+decision, trace.WithTimestamp(st.now), trace.WithAttributes(

@@ -12,9 +12,6 @@ func (s *Session) executed(st *step, o *owed) {
 
 // failed implements replies.
 func (s *Session) failed(st *step, o *owed, code string) {
-	if o.kind != owedQuery && s.sc.tx != txIdle {
-		s.portalsUnknown()
-	}
 	if o.own || o.refusal != nil {
 		return
 	}
@@ -41,6 +38,9 @@ func (s *Session) ready(st *step, o *owed) {
 	}
 	if s.sc.owed.len() == 0 {
 		s.settle() // also if the server has skipped a Query
+	}
+	if !o.own && s.sc.tx == txIdle && s.sc.owed.len() == 0 {
+		s.endPortals()
 	}
 	switch {
 	case o.own && o.kind == owedSync:

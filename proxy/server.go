@@ -55,6 +55,9 @@ type Options struct {
 	BlockedLog   *blocklog.Writer
 
 	Tracer trace.Tracer // nil: tracing is off
+	// Sampled, if set, tells whether the span of an allowed statement will be
+	// recorded, and with which context: so most statements cost no span.
+	Sampled func(parent trace.SpanContext) (context.Context, bool)
 	// SlowQuery is the duration from which a statement is logged; 0: never.
 	SlowQuery time.Duration
 	Logger    *slog.Logger
@@ -104,15 +107,14 @@ type Server struct {
 
 	ctx     context.Context // set by Start
 	stop    context.CancelFunc
-	ended   chan error    // of the loops
-	workers chan struct{} // verifications and large parses at a time
+	ended   chan error // of the loops
+	workers workers
 	dialers chan struct{}
 	dialing sync.WaitGroup
 	gate    loginGate
 
 	mu       sync.Mutex // guards what follows
 	clients  int
-	orgs     map[string]int
 	draining bool
 	drained  chan struct{} // closed when draining and no client is left
 	allGone  sync.Once
@@ -123,9 +125,8 @@ func New(o Options) (*Server, error) {
 	s := &Server{
 		opts:    &o,
 		log:     o.Logger,
-		orgs:    make(map[string]int),
 		cancels: cancelRegistry{keys: make(map[string]*clientLink)},
-		workers: make(chan struct{}, max(4, 2*runtime.GOMAXPROCS(0))),
+		workers: newWorkers(),
 		dialers: make(chan struct{}, max(1, o.Server.Dialers)),
 		drained: make(chan struct{}),
 	}
@@ -314,40 +315,15 @@ func (s *Server) admit() *clientError {
 	return nil
 }
 
-// admitOrg counts a client of org; false if there are too many.
-func (s *Server) admitOrg(org string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.orgs[org] >= s.env.limits().MaxClientsPerOrg {
-		return false
-	}
-	s.orgs[org]++
-	return true
-}
-
 func (s *Server) clientEnded(c *clientLink) {
 	s.metrics.sessionEnded(c.sess.reason)
 	s.log.Debug("session ended", "session", c.sess.id, "client_addr", c.sess.client.addr, "reason", c.sess.reason.String())
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.clients--
-	if c.org != "" {
-		if s.orgs[c.org]--; s.orgs[c.org] == 0 {
-			delete(s.orgs, c.org)
-		}
-	}
 	if s.draining && s.clients == 0 {
 		s.allGone.Do(func() { close(s.drained) })
 	}
-}
-
-// background runs work that takes long, a bounded number at a time.
-func (s *Server) background(f func()) {
-	go func() {
-		s.workers <- struct{}{}
-		defer func() { <-s.workers }()
-		f()
-	}()
 }
 
 // watch is called for each new server connection.

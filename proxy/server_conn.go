@@ -110,9 +110,9 @@ type replies interface {
 	undo(c *change, skipped bool)
 	// failed: the server answered o with an error, SQLSTATE code.
 	failed(st *step, o *owed, code string)
-	// outlives: the session goes on without the server connection, so that the
+	// survives: the session goes on without the server connection, so that the
 	// client need not know how that has ended.
-	outlives() bool
+	survives() bool
 	// clientPID is the process id that the client takes for its own, 0 if
 	// there is no client.
 	clientPID() uint32

@@ -12,9 +12,10 @@ import (
 type linkState uint8
 
 const (
-	linkLent     linkState = iota // a session
-	linkCleaning                  // nobody: it is being reset
-	linkIdle                      // the pool
+	linkLent      linkState = iota // a session
+	linkCleaning                   // nobody: it is being reset
+	linkIdle                       // the pool
+	linkAbandoned                  // nobody: what its client has sent still runs (abandon.go)
 	linkDead
 )
 
@@ -43,8 +44,9 @@ type serverLink struct {
 	epoch      uint64  // of the pool's configuration that it was made for
 	idleSince  time.Time
 	readPause  bool
-	cancelling int // CancelRequests on their way
-	waiting    func()
+	cancelling bool     // a CancelRequest is on its way
+	cancels    []func() // what waits for one more behind it
+	waiting    func()   // giveBack, until no CancelRequest is on its way
 	timer      *loop.Timer
 }
 
@@ -68,6 +70,9 @@ func (l *serverLink) Received(b []byte) {
 		c.sess.serverBytes(st, b)
 		c.finish(st, l.sc)
 		return
+	}
+	if l.state.get() == linkAbandoned {
+		return // nobody waits for it
 	}
 	st := &l.loop.step
 	st.now = l.loop.Now()
@@ -174,7 +179,7 @@ func (l *serverLink) giveBack(clean bool) {
 	l.holder = nil
 	l.pauseReading(false)
 	sc := l.sc
-	if l.cancelling > 0 {
+	if l.cancelling {
 		// A CancelRequest that is on its way must not hit what runs next.
 		l.state.set(linkCleaning)
 		l.waiting = func() { l.giveBack(clean) }
@@ -182,22 +187,14 @@ func (l *serverLink) giveBack(clean bool) {
 	}
 	switch {
 	case l.state.get() == linkDead:
+	case sc.owed.len() > 0 || sc.copying != copyNone || sc.frame.rest > 0 || len(sc.frame.partial) > 0 || sc.owed.skipping:
+		l.abandon()
 	case sc.doubt != "":
 		l.discard(sc.doubt)
-	case sc.owed.len() > 0 || sc.copying != copyNone || sc.frame.rest > 0 || len(sc.frame.partial) > 0 || sc.owed.skipping:
-		l.discard("replies are outstanding")
 	case clean && sc.tx == txIdle && !sc.unsynced:
 		l.srv.pool.put(l, l.loop.Now())
 	default:
 		l.clean()
-	}
-}
-
-func (l *serverLink) cancelled() {
-	l.cancelling--
-	if f := l.waiting; f != nil && l.cancelling == 0 {
-		l.waiting = nil
-		f()
 	}
 }
 
@@ -295,7 +292,7 @@ func (l *serverLink) executed(*step, *owed) {}
 
 func (l *serverLink) undo(*change, bool) {}
 
-func (l *serverLink) outlives() bool { return false }
+func (l *serverLink) survives() bool { return false }
 
 func (l *serverLink) clientPID() uint32 { return 0 }
 

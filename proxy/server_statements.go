@@ -34,6 +34,7 @@ type serverStatements struct {
 	unnamed unnamedID
 	made    uint64
 	clock   uint64
+	bytes   int // of their texts
 }
 
 type serverStatement struct {
@@ -49,8 +50,12 @@ type serverStatement struct {
 // made.
 type unnamedID struct{ session, n uint64 }
 
-// maxServerStatements bounds what is prepared on one server connection.
-const maxServerStatements = 256
+// What may be prepared on one server connection: the server holds far more of
+// each than its text.
+const (
+	maxServerStatements     = 256
+	maxServerStatementBytes = 4 << 20
+)
 
 // statementPrefix begins the names of prepared statements on the server. A
 // client cannot guess it, so its own PREPARE or EXECUTE meets none of them.
@@ -72,25 +77,38 @@ func (k *serverStatements) use(id statementID) string {
 	return s.name
 }
 
-// add notes that a statement is being prepared and returns its name. drop is
-// the statement that must be closed before, "" for none: an older version of
-// it, or the one that makes room.
-func (k *serverStatements) add(id statementID) (name string, drop *change) {
+// add notes that a statement is being prepared and returns its name. drop are
+// the statements that must be closed before: an older version of it, and those
+// that make room.
+func (k *serverStatements) add(id statementID) (name string, drop []*change) {
 	if k.byID == nil {
 		k.byID = make(map[statementID]*serverStatement)
 	}
+	size := len(id.Value().text)
 	if old := k.byID[id]; old != nil {
-		drop = &change{id: id, closed: old.name}
-		delete(k.byID, id)
-	} else if len(k.byID) >= maxServerStatements {
-		drop = k.oldest()
-		delete(k.byID, drop.id)
+		drop = append(drop, &change{id: id, closed: old.name})
+		k.forget(id)
+	}
+	for len(k.byID) > 0 && (len(k.byID) >= maxServerStatements || k.bytes+size > maxServerStatementBytes) {
+		c := k.oldest()
+		k.forget(c.id)
+		drop = append(drop, c)
 	}
 	k.made++
 	k.clock++
 	name = statementPrefix + strconv.FormatUint(k.made, 36)
-	k.byID[id] = &serverStatement{name: name, used: k.clock}
+	k.keep(id, &serverStatement{name: name, used: k.clock})
 	return name, drop
+}
+
+func (k *serverStatements) keep(id statementID, s *serverStatement) {
+	k.byID[id] = s
+	k.bytes += len(id.Value().text)
+}
+
+func (k *serverStatements) forget(id statementID) {
+	delete(k.byID, id)
+	k.bytes -= len(id.Value().text)
 }
 
 func (k *serverStatements) oldest() *change {
@@ -115,6 +133,7 @@ func (k *serverStatements) doubt() {
 // clear notes that the server has dropped them all.
 func (k *serverStatements) clear() {
 	clear(k.byID)
+	k.bytes = 0
 	k.unnamed = unnamedID{}
 }
 
@@ -145,11 +164,11 @@ func (k *serverStatements) undo(c *change) {
 	switch {
 	case c.prepared != "":
 		if s := k.byID[c.id]; s != nil && s.name == c.prepared {
-			delete(k.byID, c.id)
+			k.forget(c.id)
 		}
 	case c.closed != "":
 		if k.byID[c.id] == nil {
-			k.byID[c.id] = &serverStatement{name: c.closed, used: k.clock}
+			k.keep(c.id, &serverStatement{name: c.closed, used: k.clock})
 		}
 	case c.name == "" && !c.absent:
 		k.unnamed = unnamedID{}
@@ -172,14 +191,14 @@ func (s *Session) undo(c *change, skipped bool) {
 	case c.now != nil:
 		c.now.gone = true
 		if s.named[c.name] == c.now {
-			delete(s.named, c.name)
+			s.setNamed(c.name, nil)
 			if c.there {
 				delete(s.onServer, c.name)
 			}
 		}
 	case c.before != nil && c.before.gone:
 	case c.before != nil && c.name != "" && s.named[c.name] == nil:
-		s.named[c.name] = c.before
+		s.setNamed(c.name, c.before)
 		if c.there {
 			s.keepOnServer(c.name)
 		}
@@ -240,11 +259,9 @@ func (s *Session) ensureMissing(st *step, p *prepared) string {
 func (s *Session) prepare(st *step, id statementID, o owed) string {
 	name, drop := s.sc.known.add(id)
 	s.sc.known.byID[id].by, s.sc.known.byID[id].at = s.id, s.batch()
-	if drop != nil {
-		out, at := begin(st.toServer.grow(), 'C')
-		out = append(out, 'S')
-		st.toServer.add(finish(append(append(out, drop.closed...), 0), at))
-		s.sc.owed.push(owed{kind: owedClose, own: true, change: drop})
+	for _, c := range drop {
+		st.toServer.add(appendClose(st.toServer.grow(), 'S', c.closed))
+		s.sc.owed.push(owed{kind: owedClose, own: true, change: c})
 	}
 	o.change.id, o.change.prepared = id, name
 	s.parseAs(st, name, id.Value(), o)
@@ -320,14 +337,16 @@ func (s *Session) carriedOut(ins *policy.Inspection) {
 		return
 	}
 	for _, name := range ins.Effects.Deallocated {
-		delete(s.named, name)
+		s.setNamed(name, nil)
 		delete(s.onServer, name)
 		delete(s.byStatement, name)
+		delete(s.byOrg, name)
 	}
 	if ins.Effects.Has(parser.EffectDiscardAll | parser.EffectDeallocateAll) {
-		clear(s.named)
+		s.forgetNamed()
 		clear(s.onServer)
 		clear(s.byStatement)
+		clear(s.byOrg)
 		s.sc.known.clear()
 	}
 }

@@ -221,7 +221,7 @@ func (sc *serverConn) errorResponse(st *step, b []byte, whole bool, r replies) (
 	if severity != severityError {
 		// FATAL or PANIC: the server ends the connection, whatever was asked.
 		sc.doubtful("the server ended it: " + code)
-		if r.outlives() {
+		if r.survives() {
 			sc.ended = code
 			return false, nil
 		}
@@ -235,7 +235,7 @@ func (sc *serverConn) errorResponse(st *step, b []byte, whole bool, r replies) (
 	if o.kind == owedLabel {
 		// Nothing of the client behind it is carried out, and nothing ever
 		// will be on this connection.
-		if code == "57014" {
+		if code == codeCancelled {
 			return false, errLabelCancelled
 		}
 		return false, fmt.Errorf("%w: SQLSTATE %s", errLabel, code)

@@ -64,10 +64,13 @@ type Session struct {
 	engine   *policy.Engine // of the database
 	key      poolKey
 	cancel   cancelKey
+	share    *orgShare // of the connection's org; nil before it is known
 
 	phase    phase
 	wait     wait
-	tls      bool // the connection is encrypted
+	standing standing
+	validAt  time.Time // when the identity was last found valid
+	tls      bool      // the connection is encrypted
 	askedTLS bool
 	askedGSS bool
 	deadline time.Time // of the present phase; zero for none
@@ -76,6 +79,8 @@ type Session struct {
 
 	// Client to server.
 	in        frame
+	heldBytes int                // size of the message at the front, where it is held; see held.go
+	lookAgain int                // how much of it must have come before it is read again
 	inspected *policy.Inspection // answer to an inspectText, for the message at the front of in.partial
 	skipping  bool               // a message was refused without a server connection: skip to Sync
 	statements
@@ -126,6 +131,7 @@ type environment struct {
 
 	contexts contexts
 	now      atomic.Pointer[Changeable] // nil: as opts say
+	orgs     orgClients
 }
 
 func newSession(env *environment, id uint64, p peer, now time.Time) *Session {
@@ -205,6 +211,9 @@ func (s *Session) consume(st *step, b []byte) int {
 			return used
 		}
 		used += n
+		if s.heldBytes > 0 {
+			s.letGo()
+		}
 	}
 	return used
 }
@@ -236,6 +245,11 @@ func (s *Session) end(st *step, why endReason, e *clientError) {
 func (s *Session) leave(st *step, why endReason) {
 	s.phase, s.reason = phaseClosed, why
 	s.in = frame{}
+	if s.share != nil {
+		s.share.hold(-s.beyond())
+		s.env.orgs.leave(s.share)
+		s.share = nil
+	}
 	if s.sc != nil {
 		st.ask(returnServer{sc: s.sc})
 		s.sc = nil
@@ -290,10 +304,7 @@ func (s *Session) afterReplies(st *step) {
 		return
 	}
 	if s.phase == phaseDraining {
-		if sc.owed.len() == 0 {
-			s.leave(st, endClientLeft)
-			st.ask(closeClient{})
-		}
+		s.endDraining(st)
 		return
 	}
 	if s.wait == waitReplies && sc.owed.len() < maxOwed/2 {
@@ -328,7 +339,7 @@ func (s *Session) serverGone(st *step) {
 		s.end(st, endServerFault, nil)
 		return
 	}
-	if s.outlives() {
+	if s.survives() {
 		s.goOn(st)
 		return
 	}
@@ -383,7 +394,7 @@ func (s *Session) nextDeadline() (time.Time, *clientError, endReason) {
 	case phasePrelude, phaseTLS, phaseToken, phaseVerifying:
 		return s.deadline, &errAuthTimeout, endAuthFailed
 	case phaseDraining:
-		return s.deadline, nil, endClientLeft
+		return s.statementDeadline(), nil, endUnknown
 	}
 	if s.phase == phaseAttaching || s.wait == waitServer {
 		return s.deadline, &errQueue, endQueueTimeout
@@ -394,14 +405,24 @@ func (s *Session) nextDeadline() (time.Time, *clientError, endReason) {
 	return s.idleDeadline()
 }
 
+// statementDeadline is when the statement that runs is cancelled, zero for
+// never.
+func (s *Session) statementDeadline() time.Time {
+	limit := s.env.limits().StatementTimeout
+	if s.sc == nil || s.sc.owed.len() == 0 || limit <= 0 {
+		return time.Time{}
+	}
+	since := s.progress
+	if sent := s.sc.owed.at(0).start; sent > since.UnixNano() {
+		since = time.Unix(0, sent)
+	}
+	return since.Add(limit + statementGrace)
+}
+
 func (s *Session) idleDeadline() (time.Time, *clientError, endReason) {
 	l := s.env.limits()
-	if s.sc != nil && s.sc.owed.len() > 0 && l.StatementTimeout > 0 {
-		since := s.progress
-		if sent := s.sc.owed.at(0).start; sent > since.UnixNano() {
-			since = time.Unix(0, sent)
-		}
-		return since.Add(l.StatementTimeout + statementGrace), nil, endUnknown
+	if at := s.statementDeadline(); !at.IsZero() {
+		return at, nil, endUnknown
 	}
 	if s.reopen != "" || s.sc != nil && s.sc.owed.len() == 0 && s.sc.tx != txIdle {
 		if l.IdleInTransaction > 0 {

@@ -53,7 +53,7 @@ func newTestEnvironment(t testing.TB) (*environment, string) {
 	t.Cleanup(func() { log.Close(t.Context()) })
 	return &environment{
 		opts: &Options{
-			Limits:   Limits{MaxStatementBytes: 1 << 20, MaxTokenBytes: 8 << 10, AuthTimeout: time.Second, QueueTimeout: time.Second},
+			Limits:   Limits{MaxStatementBytes: 1 << 20, MaxTokenBytes: 8 << 10, AuthTimeout: time.Second, QueueTimeout: time.Second, MaxClientsPerOrg: 100},
 			Verifier: verifier, Throttle: auth.NewThrottle(), Resolver: resolver, BlockedLog: log,
 			Server:  ServerOptions{Database: "app"},
 			Engines: map[string]*policy.Engine{"app": engine},

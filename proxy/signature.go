@@ -122,7 +122,7 @@ func backendOf(ctx context.Context, c *pgconn.PgConn) (string, error) {
 func askLogin(ctx context.Context, c *pgconn.PgConn, sql string) (string, error) {
 	results, err := c.Exec(ctx, sql).ReadAll()
 	if pg := new(pgconn.PgError); errors.As(err, &pg) {
-		return "", fmt.Errorf("%w (SQLSTATE %s)", errNotSigned, pg.Code)
+		return "", fmt.Errorf("%w (SQLSTATE %s): %w", errNotSigned, pg.Code, err)
 	}
 	if err != nil {
 		return "", fmt.Errorf("ask what a signature is bound to: %w", err)

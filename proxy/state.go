@@ -70,6 +70,9 @@ type sessionState struct {
 	// byStatement are names that the client's statements (PREPARE, EXECUTE)
 	// have used since the server connection is kept for such a statement.
 	byStatement map[string]bool
+	// byOrg is what the client's PREPARE statements do with the org, by the
+	// name that they give: all of those that the server may have carried out.
+	byOrg map[string][]*policy.Inspection
 	// custom are the settings with a dot in their name that the client has
 	// SET: the server shows them in no list.
 	custom []string
@@ -100,6 +103,7 @@ func (s *Session) note(ins *policy.Inspection) {
 			s.byStatement[name] = true
 		}
 	}
+	s.notePrepares(ins)
 	s.noteCustom(e)
 	if e.Has(parser.EffectExecute) {
 		for _, name := range e.Prepared {
@@ -183,8 +187,8 @@ func (s *Session) maybeDetach(st *step) {
 		s.releaseServer(st)
 		return
 	}
-	s.portal, s.begun = nil, ""
-	clear(s.portals)
+	s.endPortals()
+	s.begun = ""
 	st.ask(returnClean{sc: sc})
 	s.sc = nil
 }
@@ -310,6 +314,7 @@ func (s *Session) stateKnown(o *owed) {
 	if s.pin&pinPrepared == 0 {
 		clear(s.onServer)
 		clear(s.byStatement)
+		clear(s.byOrg)
 	}
 	s.state = s.encode(o.rows.settings)
 	s.sc.state = s.state

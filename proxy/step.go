@@ -38,9 +38,6 @@ type (
 	// openDatabase asks for the engine of a database that is not known yet;
 	// answered by databaseOpened.
 	openDatabase struct{ name string }
-	// enterOrg counts the session among those of its org; answered by
-	// orgEntered.
-	enterOrg struct{}
 	// borrowServer asks for a server connection; answered by serverBorrowed.
 	borrowServer struct{}
 	// stopWaiting takes borrowServer back.
@@ -64,7 +61,6 @@ func (startTLS) isRequest()     {}
 func (verifyToken) isRequest()  {}
 func (inspectText) isRequest()  {}
 func (openDatabase) isRequest() {}
-func (enterOrg) isRequest()     {}
 func (borrowServer) isRequest() {}
 func (stopWaiting) isRequest()  {}
 func (returnServer) isRequest() {}

@@ -66,17 +66,3 @@ func (s *Session) settledNames(st *step, names []string) bool {
 	}
 	return true
 }
-
-// portalsUnknown notes that a batch has failed in a transaction: a Bind in it
-// may have been skipped, and older portals may come back with a savepoint. What
-// is executed of these can be anything that was bound before.
-func (s *Session) portalsUnknown() {
-	if s.portal != nil {
-		s.portal = &unknownPortal
-	}
-	for name := range s.portals {
-		s.portals[name] = &unknownPortal
-	}
-}
-
-var unknownPortal = prepared{inspection: &unknownCall}

@@ -17,14 +17,17 @@ import (
 //
 //	go test ./proxy_test -run '^$' -bench Sharing
 func BenchmarkSharing(b *testing.B) {
-	const clients = 400
-	for name, orgs := range map[string]int{"one org": 1, "400 orgs": clients} {
+	const clients = 2000
+	for _, orgs := range []int{1, clients} {
 		for _, mode := range []string{"shared", "transaction"} {
 			if mode == "transaction" && orgs > 1 {
 				continue // a login for every statement
 			}
-			b.Run(fmt.Sprintf("%s/%s", mode, name), func(b *testing.B) {
-				p := start(b, options{mode: mode, pool: "max_server_connections: 20, max_per_org: 20, queue_timeout: 60s", sql: manyOrgs})
+			b.Run(fmt.Sprintf("%s/orgs=%d", mode, orgs), func(b *testing.B) {
+				p := start(b, options{
+					mode: mode, sql: manyOrgs, extra: "limits: {max_clients_per_org: 2000}",
+					pool: "max_server_connections: 20, max_per_org: 20, queue_timeout: 60s",
+				})
 				sessions := make([]*wiretest.Client, clients)
 				for i := range sessions {
 					sessions[i] = p.connect(b, fmt.Sprintf("%08x-0000-4000-8000-000000000000", i%orgs))

@@ -67,3 +67,27 @@ func TestEncoding_Label(t *testing.T) {
 
 // bindText is a Bind of the unnamed statement with one parameter, as text.
 func bindText(value string) []byte { return bindFormats("", "", "", "", []string{value}) }
+
+// What a client is answered does not depend on what others have sent before:
+// the guard's cache knows texts by their bytes, and the same bytes are another
+// text in another encoding.
+func TestEncoding_Cache(t *testing.T) {
+	p := start(t, options{mode: "session"})
+	both, latin := "SELECT 1 AS \"é\"", "SELECT 1 AS \"\xe9\""
+	c := p.connect(t, orgA)
+	for range 3 {
+		expectRows(t, "UTF8", c, both, "[[1]]")
+		expectRows(t, "UTF8", c, latin, "22021 G705")
+	}
+	s := p.startup(t, orgB)
+	s.Params = map[string]string{"client_encoding": "LATIN1"}
+	o := wiretest.Connect(t, s)
+	for range 3 {
+		expectRows(t, "LATIN1", o, both, "42501 G104")
+		expectRows(t, "LATIN1", o, latin, "[[1]]")
+		o.Send(parse("", both), synced)
+		if got := code(o.Until(1)); got != "42501 G104" {
+			t.Errorf("Parse in LATIN1: got %q", got)
+		}
+	}
+}

@@ -23,6 +23,7 @@ type auditFlags struct {
 	selectionFlags
 	data          bool
 	dataTimeout   time.Duration
+	dataRows      int64
 	failOn        string
 	format        string
 	output        string
@@ -60,6 +61,7 @@ error, or a count that was refused, 3 the server cannot be reached.`,
 	flags := cmd.Flags()
 	flags.BoolVar(&f.data, "data", false, "count rows without tenant, orphans and rows of mixed tenants (reads every table)")
 	flags.DurationVar(&f.dataTimeout, "data-timeout", audit.DefaultDataTimeout, "longest time for one count of --data")
+	flags.Int64Var(&f.dataRows, "data-max-rows", audit.DefaultDataRows, "leave out tables that the server estimates to have more `ROWS`; 0 counts all")
 	flags.StringVar(&f.failOn, "fail-on", "low", "least `SEVERITY` that ends with exit code 1: critical, high, medium, low, info, or none")
 	flags.StringVar(&f.format, "format", "text", "text, "+strings.Join(audit.Formats(), ", "))
 	flags.StringVar(&f.output, "output", "", "write to `FILE` instead of standard output")
@@ -80,8 +82,11 @@ func runAudit(cmd *cobra.Command, f *auditFlags) error {
 		return err
 	}
 	o := audit.Options{
-		Selection: f.selection(c), Settings: contextSettings(c), Data: f.data, DataTimeout: f.dataTimeout, Now: time.Now(),
+		Selection: f.selection(c), Settings: contextSettings(c), Data: f.data, DataTimeout: f.dataTimeout, DataRows: f.dataRows, Now: time.Now(),
 		Installed: installChanges, Progress: progressOn(cmd.ErrOrStderr(), "counting rows"),
+	}
+	if o.DataRows == 0 {
+		o.DataRows = -1 // Options read 0 as the default
 	}
 	if o.Exceptions, err = f.exceptions(c); err != nil {
 		return err
@@ -115,6 +120,9 @@ func (f *auditFlags) check() (failing audit.Severity, err error) {
 	}
 	if f.dataTimeout <= 0 {
 		return 0, usageErrorf("--data-timeout: %s is not a time to wait", f.dataTimeout)
+	}
+	if f.dataRows < 0 {
+		return 0, usageErrorf("--data-max-rows: %d is no number of rows", f.dataRows)
 	}
 	if f.failOn == "none" {
 		return never, nil

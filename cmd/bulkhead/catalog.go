@@ -24,7 +24,7 @@ func policyCatalog(s *catalog.Snapshot) *policy.Catalog {
 		c.Relations = append(c.Relations, policy.CatalogRelation{
 			Schema: r.Schema, Name: r.Name, Kind: policy.RelationKind(r.Kind), Owner: r.Owner,
 			Reachable: r.Reachable, RowSecurity: r.RowSecurity, ForceRowSecurity: r.Force,
-			TenantColumn: r.TenantColumn, TenantPath: r.TenantPath, Parent: r.Parent,
+			TenantColumn: r.TenantColumn, OrgKey: r.OrgKey, Columns: r.Columns, TenantPath: r.TenantPath, Parent: r.Parent,
 			SecurityInvoker: r.Invoker, Uses: r.Uses, Definition: policyBody(r.Definition),
 		})
 	}

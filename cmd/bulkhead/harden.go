@@ -37,12 +37,14 @@ type hardenFlags struct {
 	context string
 	phases  []string
 	keep    []string
+	columns []string
 }
 
 func (f *hardenFlags) add(cmd *cobra.Command) {
 	f.register(cmd)
 	cmd.Flags().StringVar(&f.context, "context", "", "how the database knows the tenant: plain, signed, sealed; without it tenant.context of --config, else what is installed, else plain")
 	cmd.Flags().StringSliceVar(&f.phases, "phase", []string{"main", "roles"}, "parts to plan: main, roles, integrity")
+	cmd.Flags().StringArrayVar(&f.columns, "denormalise", nil, "`TABLE` that belongs to tenants by foreign keys and gets a column of its own for it; may be repeated")
 	cmd.Flags().StringArrayVar(&f.keep, "keep-function", nil, "SECURITY DEFINER function that the application may go on calling: schema.name, several times")
 }
 
@@ -86,7 +88,7 @@ func (f *hardenFlags) withPlan(cmd *cobra.Command, do func(conn *pgx.Conn, plan 
 		return err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	o := harden.Options{Selection: f.selection(cfg), Context: f.mode(cfg), KeepFunctions: f.keep}
+	o := harden.Options{Selection: f.selection(cfg), Context: f.mode(cfg), KeepFunctions: f.keep, Denormalise: splitNames(f.columns)}
 	for _, p := range f.phases {
 		o.Phases = append(o.Phases, harden.Phase(p))
 	}

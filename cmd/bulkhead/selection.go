@@ -29,7 +29,7 @@ func (f *selectionFlags) register(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&f.dsn, "dsn", "", "connection string of the database (default: server.dsn of --config, else the PG... variables)")
 	flags.StringVar(&f.config, "config", "", "configuration `FILE`")
-	flags.StringArrayVar(&f.appRoles, "app-role", nil, "`ROLE` that the application logs in or runs as; may be repeated")
+	flags.StringArrayVar(&f.appRoles, "app-role", nil, "`ROLE` that the application logs in or runs as; may be repeated; in double quotes if it holds a comma")
 	flags.StringVar(&f.rootTable, "root-table", "", "the `TABLE` of tenants")
 	flags.StringArrayVar(&f.globalTables, "global-table", nil, "`TABLE` that belongs to no tenant; may be repeated")
 	flags.StringArrayVar(&f.tenantColumns, "tenant-column", nil, "`NAME` of columns that carry the tenant's key; may be repeated")

@@ -152,7 +152,7 @@ func (s *service) build(ctx context.Context) error {
 		}
 	}
 	if s.telemetry.Enabled() {
-		o.Tracer = s.telemetry.Tracer()
+		o.Tracer, o.Sampled = s.telemetry.Tracer(), s.telemetry.Sampled
 	}
 	if s.proxy, err = proxy.New(o); err != nil {
 		return &exitError{code: exitUnreachable, err: err}

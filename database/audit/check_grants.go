@@ -58,9 +58,10 @@ func accessChecks() []Check {
 		{
 			ID: "A312", Name: "temp_on_database", Severity: Low, CWE: "CWE-426", Controls: controlsPrivilege,
 			Title: "the application may create temporary tables",
-			Why:   "A temporary table shadows the real one for everything that names it without schema, and outlives the tenant on a shared server connection.",
-			Fix:   "REVOKE TEMPORARY ON DATABASE.",
-			Run:   tempOnDatabase,
+			Why: "A temporary table shadows the real one for everything that names it without schema, and outlives the tenant on a shared server connection. " +
+				"Where PUBLIC has the privilege, as in every new database, that is listed as information.",
+			Fix: "REVOKE TEMPORARY ON DATABASE.",
+			Run: tempOnDatabase,
 		},
 		{
 			ID: "A314", Name: "granted_to_public", Severity: High, CWE: "CWE-732", Controls: controlsPrivilege,
@@ -128,8 +129,12 @@ func tempOnDatabase(f *Facts) []Finding {
 	if len(grantees) == 0 {
 		return nil
 	}
-	return []Finding{Finding{Object: "database:" + s.Database, Detail: fmt.Sprintf("TEMPORARY on database %s is granted to %s.", s.Database, roleList(grantees))}.
-		withSQL(revokeSQL("TEMPORARY", "DATABASE "+inventory.Quote(s.Database), grantees))}
+	finding := Finding{Object: "database:" + s.Database, Detail: fmt.Sprintf("TEMPORARY on database %s is granted to %s.", s.Database, roleList(grantees))}
+	if slices.Equal(grantees, []string{inventory.Public}) {
+		finding.Severity = Info // every database is made so: a fact, and nobody's decision
+		finding.Detail += " A new database is like that."
+	}
+	return []Finding{finding.withSQL(revokeSQL("TEMPORARY", "DATABASE "+inventory.Quote(s.Database), grantees))}
 }
 
 func grantedToPublic(f *Facts) []Finding {

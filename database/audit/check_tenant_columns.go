@@ -59,12 +59,13 @@ func tenantColumnChecks() []Check {
 	}
 }
 
-// directTables are the reached tables with a tenant column of their own.
+// directTables are the reached tables with a tenant column of their own. What
+// a foreign table's columns hold the other server decides: A109 says it all.
 // Columns and constraints that partitions and children have from their parent
 // are judged there.
 func (f *Facts) directTables() []*inventory.Tenancy {
 	return slices.DeleteFunc(f.tenantTables(), func(t *inventory.Tenancy) bool {
-		return t.Class != inventory.Direct || t.Column == nil || f.judgedAtParent(t)
+		return t.Class != inventory.Direct || t.Column == nil || !t.Relation.TakesPolicies() || f.judgedAtParent(t)
 	})
 }
 

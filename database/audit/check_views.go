@@ -136,7 +136,7 @@ func rewriteRule(f *Facts) []Finding {
 			continue
 		}
 		for _, rule := range r.Rules {
-			if rule.Enabled == 'D' || doesNothing(rule) || f.Owns(r.Owner) != nil || f.ruleCommand(rule) == nil {
+			if rule.Enabled == 'D' || doesNothing(rule) || f.Owns(r.Owner) != nil || f.ruleCommand(rule) == nil || f.isOurs(r.Owner) {
 				continue
 			}
 			found = append(found, f.about(r, rule.Object(), fmt.Sprintf("Rule %s on %s does what it does as %s.", rule.Name, r.Object(), r.Owner)).
@@ -144,6 +144,13 @@ func rewriteRule(f *Facts) []Finding {
 		}
 	}
 	return found
+}
+
+// isOurs reports whether a role is one that harden gives tables and views to:
+// nobody is a member, and row security binds it.
+func (f *Facts) isOurs(name string) bool {
+	role := f.Snapshot.Role(name)
+	return (name == "bulkhead_tables" || name == "bulkhead_views") && role != nil && !role.Superuser && !role.BypassRLS && !role.Login
 }
 
 // doesNothing reports whether a rule only keeps a statement from being run.

@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,7 +19,7 @@ import (
 // Counts are the results of the data checks: numbers of rows.
 type Counts struct {
 	Counted []Counted
-	// Unfinished are counts that took longer than they may.
+	// Unfinished are counts that took longer than they may, or would read more.
 	Unfinished []Unfinished
 }
 
@@ -32,15 +33,50 @@ type Counted struct {
 	table  *inventory.Relation
 }
 
-// Unfinished is a count that the server could not finish: unknown, not 0.
-type Unfinished struct{ Check, Object, Why string }
+// Unfinished is a count that was not begun, or that the server could not
+// finish: unknown, not 0.
+type Unfinished struct{ Check, Object, Why, Advice string }
 
 // ErrDataRefused is wrapped by the error of a run with Options.Data over a
 // role that does not see all rows: it would count some of them, or none.
 var ErrDataRefused = errors.New("the data checks were refused")
 
-// DefaultDataTimeout bounds one count where Options name no other.
-const DefaultDataTimeout = time.Minute
+// The limits of one count where Options name no other.
+const (
+	DefaultDataTimeout = time.Minute
+	DefaultDataRows    = 10_000_000
+)
+
+// countLimits bound what the data checks read.
+type countLimits struct {
+	timeout time.Duration
+	rows    int64 // less than 0 for no limit
+}
+
+func (o *Options) countLimits() countLimits {
+	return countLimits{cmp.Or(o.DataTimeout, DefaultDataTimeout), cmp.Or(o.DataRows, DefaultDataRows)}
+}
+
+// tooLarge says why a table is not read, "" if it is.
+func (l countLimits) tooLarge(r *inventory.Relation) string {
+	if rows := estimate(r); l.rows >= 0 && rows > float64(l.rows) {
+		return fmt.Sprintf("%s has about %.0f rows, more than the %d up to which tables are counted", r.Object(), rows, l.rows)
+	}
+	return ""
+}
+
+// estimate is the server's estimate of the rows of a table and of all that
+// inherits from it.
+func estimate(r *inventory.Relation) float64 {
+	rows := 0.0
+	for _, child := range r.Children {
+		rows += estimate(child)
+	}
+	if r.Kind == inventory.PartitionedTable && rows > 0 {
+		return rows // its own estimate is that of its partitions
+	}
+	return rows + max(r.Rows, 0)
+}
 
 // count is one query of a data check.
 type count struct {
@@ -49,11 +85,11 @@ type count struct {
 }
 
 // countRows runs the data checks inside the audit's transaction.
-func countRows(ctx context.Context, tx pgx.Tx, f *Facts, timeout time.Duration, progress func(done, total int)) (*Counts, error) {
+func countRows(ctx context.Context, tx pgx.Tx, f *Facts, limits countLimits, progress func(done, total int)) (*Counts, error) {
 	if err := f.seesAllRows(); err != nil {
 		return nil, err
 	}
-	ms := strconv.FormatInt(timeout.Milliseconds(), 10)
+	ms := strconv.FormatInt(limits.timeout.Milliseconds(), 10)
 	// With row_security off the server raises an error rather than leave rows
 	// out: what was checked above holds even if the check was wrong.
 	if _, err := tx.Exec(ctx, "SET LOCAL row_security = off; SET LOCAL statement_timeout = "+ms); err != nil {
@@ -65,6 +101,10 @@ func countRows(ctx context.Context, tx pgx.Tx, f *Facts, timeout time.Duration, 
 		if progress != nil {
 			progress(i, len(counts))
 		}
+		if why := limits.tooLarge(c.table); why != "" {
+			result.Unfinished = append(result.Unfinished, Unfinished{c.Check, c.Object, why, "Count it with --data-max-rows 0."})
+			continue
+		}
 		err := countOne(ctx, tx, &c)
 		var pgErr *pgconn.PgError
 		const queryCanceled, lockNotAvailable = "57014", "55P03"
@@ -73,7 +113,7 @@ func countRows(ctx context.Context, tx pgx.Tx, f *Facts, timeout time.Duration, 
 			result.Counted = append(result.Counted, c.Counted)
 		case err == nil:
 		case errors.As(err, &pgErr) && (pgErr.Code == queryCanceled || pgErr.Code == lockNotAvailable) && ctx.Err() == nil:
-			result.Unfinished = append(result.Unfinished, Unfinished{c.Check, c.Object, pgErr.Message})
+			result.Unfinished = append(result.Unfinished, Unfinished{c.Check, c.Object, pgErr.Message, "Give it more time with --data-timeout."})
 		case pgErr != nil:
 			return nil, fmt.Errorf("%w: %s on %s: %s (SQLSTATE %s)", ErrDataRefused, c.Check, c.Object, pgErr.Message, pgErr.Code)
 		default:
@@ -262,56 +302,4 @@ func (q *tenantQuery) tenantOf(t *inventory.Tenancy, alias string) string {
 		return as + "." + inventory.Quote(q.f.RootKey.Name)
 	}
 	return alias + "." + inventory.Quote(t.Column.Name)
-}
-
-// danglingCounts look at foreign keys that were never validated, and at
-// columns whose name says that they should have one.
-func (f *Facts) danglingCounts(t *inventory.Tenancy) []count {
-	var counts []count
-	r := t.Relation
-	for _, k := range r.Constraints {
-		if k.Kind != inventory.ForeignKey || k.Inherited || k.References == nil || k.Validated && k.Enforced || len(k.Columns) == 1 && k.Columns[0] == t.Column {
-			continue
-		}
-		var columns []*inventory.Column
-		columns = append(columns, k.Columns...)
-		counts = append(counts, danglingCount(k.Object(), r, columns, k.References, k.ReferencedColumns))
-	}
-	for _, c := range r.Columns {
-		if p := f.meantByName(t, c); p != nil {
-			counts = append(counts, danglingCount(c.Object(), r, []*inventory.Column{c}, p, p.PrimaryKey().Columns))
-		}
-	}
-	return counts
-}
-
-func danglingCount(object string, r *inventory.Relation, columns []*inventory.Column, parent *inventory.Relation, keys []*inventory.Column) count {
-	var given, same []string
-	for i, c := range columns {
-		given = append(given, "child."+inventory.Quote(c.Name)+" IS NOT NULL")
-		same = append(same, sameValue(keys[i], "parent", c, "child"))
-	}
-	from := "FROM " + fromTable(r) + " AS child WHERE " + strings.Join(given, " AND ") + " AND NOT EXISTS (SELECT 1 FROM " + parent.SQL() +
-		" AS parent WHERE " + strings.Join(same, " AND ") + ")"
-	return newCount("A604", object, r, "of "+r.Object()+" that reference nothing in "+parent.Object()+".", from)
-}
-
-// meantByName returns the table that a column without foreign key seems to
-// reference: order_id and the table order or orders of the same schema, with a
-// key of the same type.
-func (f *Facts) meantByName(t *inventory.Tenancy, c *inventory.Column) *inventory.Relation {
-	plain := func(s string) string { return strings.ToLower(strings.ReplaceAll(s, "_", "")) }
-	stem, ok := strings.CutSuffix(plain(c.Name), "id")
-	if !ok || stem == "" || slices.Contains(t.Candidates, c) || slices.ContainsFunc(t.Relation.Constraints, func(k *inventory.Constraint) bool {
-		return k.Kind == inventory.ForeignKey && slices.Contains(k.Columns, c)
-	}) {
-		return nil
-	}
-	for _, p := range f.Snapshot.Relations {
-		name, pk := plain(p.Name), p.PrimaryKey()
-		if p.Schema == t.Relation.Schema && p != t.Relation && (name == stem || name == stem+"s") && pk != nil && len(pk.Columns) == 1 && pk.Columns[0].BaseType == c.BaseType {
-			return p
-		}
-	}
-	return nil
 }

@@ -165,7 +165,7 @@ func TestData_Timeout(t *testing.T) {
 	}
 	defer tx.Rollback(context.Background())
 	const timeout = time.Second // of the one that waits; the others find a few rows
-	counts, err := countRows(t.Context(), tx, f, timeout, nil)
+	counts, err := countRows(t.Context(), tx, f, countLimits{timeout, DefaultDataRows}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -174,5 +174,29 @@ func TestData_Timeout(t *testing.T) {
 	}
 	if len(counts.Counted) != 1 || counts.Counted[0].Object != "app.users.org_id" || counts.Counted[0].Rows != 1 {
 		t.Errorf("counted: got %v, want 1 row of app.users.org_id", counts.Counted)
+	}
+}
+
+// TestData_Rows leaves out tables that the server takes for larger than the
+// limit, and says so: unknown is not 0.
+func TestData_Rows(t *testing.T) {
+	o := correctOptions()
+	o.Data, o.DataRows = true, 4
+	s := newSubject(t, pgtest.Shared(t, 15), correctSchema(t), o)
+	s.exec(mixed + `ALTER TABLE app.users ALTER org_id DROP NOT NULL; INSERT INTO app.users (org_id, email) SELECT NULL, 'x' || n FROM generate_series(1, 5) n; ANALYZE`)
+	for _, test := range []struct {
+		limit int64
+		left  bool
+	}{{4, true}, {-1, false}, {0, false}} {
+		s.options.DataRows = test.limit
+		report, err := Run(t.Context(), s.conn, s.options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		counted := slices.ContainsFunc(report.Findings, func(f Finding) bool { return f.Check == "A601" && f.Object == "app.users.org_id" })
+		left := slices.ContainsFunc(report.Unfinished, func(u Unfinished) bool { return u.Check == "A601" && u.Object == "app.users.org_id" })
+		if left != test.left || counted == test.left {
+			t.Errorf("limit %d: left out %t, counted %t", test.limit, left, counted)
+		}
 	}
 }

@@ -169,7 +169,7 @@ func (r *Report) Notes() []string {
 		lines = append(lines, fmt.Sprintf("The allowance of %s on %s ended on %s and no longer applies (%s).", a.Check, a.Object, a.Expires.Format("2006-01-02"), a.Reason))
 	}
 	for _, u := range r.Unfinished {
-		lines = append(lines, fmt.Sprintf("%s on %s is unknown: %s. Give it more time with --data-timeout.", u.Check, u.Object, u.Why))
+		lines = append(lines, fmt.Sprintf("%s on %s is unknown: %s. %s", u.Check, u.Object, u.Why, u.Advice))
 	}
 	return lines
 }

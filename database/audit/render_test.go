@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/pgbulkhead/bulkhead/database/inventory"
+	"github.com/pgbulkhead/bulkhead/database/report"
 )
 
 // hostile is a report about names that somebody chose in order to be markup.
@@ -88,12 +89,15 @@ func TestRender_EscapesMarkup(t *testing.T) {
 }
 
 func TestRender_JUnit(t *testing.T) {
-	var suites junitSuites
+	var suites struct {
+		Failures int            `xml:"failures,attr"`
+		Suites   []report.Suite `xml:"testsuite"`
+	}
 	if err := xml.Unmarshal([]byte(rendered(t, "junit")), &suites); err != nil {
 		t.Fatal(err)
 	}
 	suite := suites.Suites[0]
-	failed := slices.DeleteFunc(slices.Clone(suite.Cases), func(c junitCase) bool { return c.Failure == nil })
+	failed := slices.DeleteFunc(slices.Clone(suite.Cases), func(c report.Case) bool { return c.Failure == nil })
 	if suites.Failures != 1 || len(failed) != 1 || failed[0].Class != "bulkhead.audit.A101" {
 		t.Errorf("got %d failures, %v; want A101 alone, the rest is below --fail-on", suites.Failures, failed)
 	}
@@ -103,7 +107,10 @@ func TestRender_JUnit(t *testing.T) {
 }
 
 func TestRender_SARIF(t *testing.T) {
-	var log sarifLog
+	var log struct {
+		Version string
+		Runs    []report.Run
+	}
 	if err := json.Unmarshal([]byte(rendered(t, "sarif")), &log); err != nil {
 		t.Fatal(err)
 	}

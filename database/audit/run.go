@@ -1,7 +1,6 @@
 package audit
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -21,6 +20,9 @@ type Options struct {
 	// Data asks for the data checks, which count rows of every table.
 	Data        bool
 	DataTimeout time.Duration // of one count; 0 means DefaultDataTimeout
+	// DataRows is the number of rows, as the server estimates it, above which
+	// a table is left out; 0 means DefaultDataRows, less than that no limit.
+	DataRows int64
 	// Exceptions are findings that somebody has accepted.
 	Exceptions Exceptions
 	Now        time.Time // when the audit is made
@@ -74,7 +76,7 @@ func Run(ctx context.Context, conn *pgx.Conn, o Options) (*Report, error) {
 		return nil, err
 	}
 	if o.Data {
-		if f.Counts, err = countRows(ctx, tx, f, cmp.Or(o.DataTimeout, DefaultDataTimeout), o.Progress); err != nil {
+		if f.Counts, err = countRows(ctx, tx, f, o.countLimits(), o.Progress); err != nil {
 			return nil, err
 		}
 	}

@@ -39,6 +39,10 @@ var flaws = []flaw{
 		id: "CVE-2026-120154", what: "INSERT ... ON CONFLICT DO UPDATE reads rows despite row security", oldest: 13, single: true,
 		fixed: map[int]int{14: 25, 15: 20, 16: 16, 17: 12, 18: 7},
 	},
+	{
+		id: "CVE-2026-16237", what: "the same for what such a statement writes", oldest: 13, single: true,
+		fixed: map[int]int{14: 25, 15: 20, 16: 16, 17: 12, 18: 7},
+	},
 }
 
 // perMajor is what a major version counts in server_version_num.

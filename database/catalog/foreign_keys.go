@@ -13,13 +13,16 @@ SELECT k.conrelid, k.confrelid,
 	EXISTS (SELECT 1 FROM pg_catalog.pg_attribute a WHERE a.attrelid OPERATOR(pg_catalog.=) k.conrelid
 		AND a.attnum OPERATOR(pg_catalog.=) ANY (k.conkey)
 		AND pg_catalog.lower(pg_catalog.replace(a.attname::pg_catalog.text, '_', '')) OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.text[]))
-		AND pg_catalog.array_length(k.conkey, 1) OPERATOR(pg_catalog.=) 1
+		AND pg_catalog.array_length(k.conkey, 1) OPERATOR(pg_catalog.=) 1,
+	COALESCE((SELECT a.attname::pg_catalog.text FROM pg_catalog.pg_attribute a WHERE a.attrelid OPERATOR(pg_catalog.=) k.confrelid
+		AND a.attnum OPERATOR(pg_catalog.=) k.confkey[1]), '')
 FROM pg_catalog.pg_constraint k
 WHERE k.contype OPERATOR(pg_catalog.=) 'f' ORDER BY 1, 2, 3`
 
 type foreignKey struct {
 	child, parent uint32
-	byTenant      bool // the column that carries the org, alone, references parent
+	byTenant      bool   // the column that carries the org, alone, references parent
+	key           string // the (first) column that is referenced
 }
 
 // foreignKeys marks tables that belong to tenants without carrying the org:
@@ -33,7 +36,7 @@ func (l *loader) foreignKeys(ctx context.Context) error {
 	var keys []foreignKey
 	for rows.Next() {
 		var k foreignKey
-		if err := rows.Scan(&k.child, &k.parent, &k.byTenant); err != nil {
+		if err := rows.Scan(&k.child, &k.parent, &k.byTenant, &k.key); err != nil {
 			return fmt.Errorf("read foreign keys: %w", err)
 		}
 		keys = append(keys, k)
@@ -52,6 +55,7 @@ func (l *loader) markRoots(keys []foreignKey) {
 	for _, k := range keys {
 		child, parent := l.relation(k.child), l.relation(k.parent)
 		if k.byTenant && child != nil && parent != nil && child != parent && !isTenant(parent) {
+			parent.OrgKey = k.key
 			parent.TenantPath = "its key, which " + child.Schema + "." + child.Name + "." + child.TenantColumn + " references"
 		}
 	}

@@ -139,6 +139,8 @@ SELECT c.oid, n.nspname::pg_catalog.text, c.relname::pg_catalog.text, c.relkind:
 		WHERE a.attrelid OPERATOR(pg_catalog.=) c.oid AND a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped
 		AND pg_catalog.lower(pg_catalog.replace(a.attname::pg_catalog.text, '_', '')) OPERATOR(pg_catalog.=) ANY ($2::pg_catalog.text[])
 		ORDER BY a.attnum LIMIT 1), ''),
+	ARRAY(SELECT a.attname::pg_catalog.text FROM pg_catalog.pg_attribute a
+		WHERE a.attrelid OPERATOR(pg_catalog.=) c.oid AND a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped ORDER BY a.attnum),
 	COALESCE((SELECT i.inhparent FROM pg_catalog.pg_inherits i
 		WHERE i.inhrelid OPERATOR(pg_catalog.=) c.oid ORDER BY i.inhseqno LIMIT 1), 0),
 	COALESCE(c.reloptions OPERATOR(pg_catalog.&&) ARRAY['security_invoker=true', 'security_invoker=on', 'security_invoker=1', 'security_invoker=yes'], false),
@@ -167,7 +169,7 @@ func (l *loader) relations(ctx context.Context) error {
 		var r Relation
 		var kind, definition string
 		err := row.Scan(&r.oid, &r.Schema, &r.Name, &kind, &r.Owner, &r.RowSecurity, &r.Force,
-			&r.Reachable, &r.TenantColumn, &r.parent, &r.Invoker, &definition)
+			&r.Reachable, &r.TenantColumn, &r.Columns, &r.parent, &r.Invoker, &definition)
 		if err == nil {
 			r.Kind = kind[0]
 		}

@@ -54,10 +54,12 @@ type Relation struct {
 	Reachable    bool // some session role has USAGE on the schema and a privilege on it
 	RowSecurity  bool
 	Force        bool
-	TenantColumn string // the column that carries the org
-	TenantPath   string // "order_lines -> orders" for what belongs to tenants by foreign keys
-	Parent       string // schema.name of the partitioned table or inheritance parent
-	Invoker      bool   // security_invoker
+	Columns      []string // their names, in order
+	TenantColumn string   // the column that carries the org
+	OrgKey       string   // of the table of orgs: the key that such columns reference
+	TenantPath   string   // "order_lines -> orders" for what belongs to tenants by foreign keys
+	Parent       string   // schema.name of the partitioned table or inheritance parent
+	Invoker      bool     // security_invoker
 	Uses         []parser.Name
 	Definition   *Body // of a view or materialized view
 	oid, parent  uint32

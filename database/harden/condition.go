@@ -45,15 +45,37 @@ func (p *planner) ownRow(t *inventory.Tenancy, col string) string {
 	return col + "::text = " + orgAs("::text") // no row can be equal, but the policy can be written
 }
 
+// eachRow writes a condition so that it is asked of each row. The planner takes
+// the equation for interchangeable with others of the statement: with WHERE
+// org_id = y it asks once whether y is the tenant, and each row only whether it
+// has y. That is right for a y that does not change, and a client can write one
+// that does: a STABLE function of what the same statement changes. A CASE is no
+// equation; the bare condition stays beside it, for the indexes.
+func eachRow(condition string) string {
+	return condition + "\n    and case when " + condition + " then true else false end"
+}
+
 // otherKey is the column of the root table that the tenant's column references,
 // if it is another one than the key: a slug, say.
 func (p *planner) otherKey(t *inventory.Tenancy) *inventory.Column {
-	k := t.Reference
-	if k == nil || k.References != p.m.Root || p.m.RootKey == nil {
+	if p.m.RootKey == nil {
 		return nil
 	}
-	if key := k.ReferencedColumns[slices.Index(k.Columns, t.Column)]; key != p.m.RootKey {
-		return key
+	seen := map[*inventory.Tenancy]bool{}
+	for t != nil && t.Reference != nil && !seen[t] {
+		seen[t] = true
+		k := t.Reference
+		key := k.ReferencedColumns[slices.Index(k.Columns, t.Column)]
+		if k.References == p.m.Root {
+			if key == p.m.RootKey {
+				return nil
+			}
+			return key
+		}
+		// The tenant's column of another table, which may reference another key.
+		if t = p.m.Tenancy(k.References); t == nil || t.Column != key {
+			return nil
+		}
 	}
 	return nil
 }

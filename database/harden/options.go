@@ -20,6 +20,9 @@ type Options struct {
 	// KeepFunctions are SECURITY DEFINER functions that the application may go
 	// on calling, as reports spell them, with or without arguments.
 	KeepFunctions []string
+	// Denormalise are tables whose tenant a foreign key tells, and that get a
+	// column for it.
+	Denormalise []string
 }
 
 // defaultPhases leave out what can fail on data.
@@ -31,6 +34,9 @@ func (o *Options) check() error {
 		if !slices.Contains(Phases(), p) {
 			errs = append(errs, fmt.Errorf("phase %q is unknown: want main, roles or integrity", p))
 		}
+	}
+	if len(o.Denormalise) > 0 && !slices.Contains(o.phases(), Main) {
+		errs = append(errs, errors.New("denormalise needs phase main, which puts the floor on the new column"))
 	}
 	if !slices.Contains([]dbcontext.Mode{"", dbcontext.Plain, dbcontext.Signed, dbcontext.Sealed}, o.Context) {
 		errs = append(errs, fmt.Errorf("context %q is unknown: want plain, signed or sealed", o.Context))

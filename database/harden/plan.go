@@ -83,11 +83,13 @@ type planner struct {
 	appRoles map[string]bool
 	inherits map[*inventory.Role]map[string]bool
 
-	edges    map[*inventory.Relation][]*inventory.Relation // policies that read other tables
-	bad      []string                                      // links that cannot be followed
-	madeRole map[string]bool
-	views    map[*inventory.Relation]bool // that read tenants' rows
-	around   map[*inventory.Relation]bool // of these, those that row security cannot bind
+	edges map[*inventory.Relation][]*inventory.Relation // policies that read other tables
+	bad   []string                                      // links that cannot be followed
+	// denormals are the tables of Options.Denormalise that need something.
+	denormals []*denormal
+	madeRole  map[string]bool
+	views     map[*inventory.Relation]bool // that read tenants' rows
+	around    map[*inventory.Relation]bool // of these, those that row security cannot bind
 }
 
 func newPlanner(ctx context.Context, tx pgx.Tx, o *Options) (*planner, error) {
@@ -139,6 +141,9 @@ func newPlanner(ctx context.Context, tx pgx.Tx, o *Options) (*planner, error) {
 // depends on it.
 func (p *planner) run() error {
 	p.application()
+	if err := p.denormalised(); err != nil {
+		return err
+	}
 	p.readers()
 	for _, phase := range Phases() {
 		if !slices.Contains(p.o.phases(), phase) {
@@ -164,6 +169,7 @@ func (p *planner) main() error {
 	if err := p.tenantContext(); err != nil {
 		return err
 	}
+	p.denormalise()
 	p.ownership()
 	p.keepMemberships()
 	if err := p.floors(); err != nil {
@@ -171,6 +177,7 @@ func (p *planner) main() error {
 	}
 	p.grants()
 	p.viewOwners()
+	p.boundByRules()
 	p.functions()
 	p.defaultPrivileges()
 	return nil

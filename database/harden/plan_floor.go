@@ -1,6 +1,7 @@
 package harden
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -144,8 +145,14 @@ func (p *planner) readable(l link) bool {
 }
 
 func (p *planner) mayRead(role *inventory.Role, r *inventory.Relation, columns []*inventory.Column) bool {
+	if p.inherits[role] == nil {
+		p.inherits[role] = p.inherited(role, p.ended)
+	}
 	if p.effective(role, relationKey(r), "SELECT") {
 		return true
+	}
+	if len(columns) == 0 { // count(*) asks for some column, whichever
+		return p.may(role, r, "SELECT")
 	}
 	return !slices.ContainsFunc(columns, func(c *inventory.Column) bool { return !p.effective(role, columnKey(c), "SELECT") })
 }
@@ -153,8 +160,11 @@ func (p *planner) mayRead(role *inventory.Role, r *inventory.Relation, columns [
 // floorText is the condition of a floor.
 type floorText struct {
 	using, check string
-	parents      []link // that using follows
-	functions    []follower
+	// own is the condition that the row itself is the tenant's, for the check;
+	// "" where that is what using says.
+	own       string
+	parents   []link // that using follows
+	functions []follower
 }
 
 // follower is a function that follows a link where a sub-select cannot.
@@ -168,12 +178,13 @@ type follower struct {
 func (p *planner) usingText(t *inventory.Tenancy) floorText {
 	var f floorText
 	if t.Class != inventory.Indirect {
-		f.using = p.ownRow(t, column(t.Relation, t.Column))
+		f.own = p.ownRow(t, column(t.Relation, t.Column))
+		f.using = eachRow(f.own)
 		if p.otherKey(t) == nil {
 			return f
 		}
 		if slug := (link{t.Reference, t.Column.NotNull}); p.leads(p.m.Root, t.Relation) || !p.readable(slug) {
-			f.using = p.follows(t, &f, slug, true)
+			f.using, f.own = p.follows(t, &f, slug, true), ""
 			if f.using == "" {
 				p.bad = append(p.bad, slug.key.Object())
 			}
@@ -191,7 +202,7 @@ func (p *planner) usingText(t *inventory.Tenancy) floorText {
 // checkText adds what must hold for a row that is written: whatever it
 // references is the tenant's as well.
 func (p *planner) checkText(t *inventory.Tenancy, f *floorText) {
-	checks := []string{f.using}
+	checks := []string{cmp.Or(f.own, f.using)}
 	for _, l := range p.links(t) {
 		if slices.ContainsFunc(f.parents, func(x link) bool { return x.key == l.key }) {
 			continue
@@ -265,6 +276,9 @@ func (p *planner) floor(r *inventory.Relation, f *floorText) {
 	p.floorPolicy(r, f)
 	permissive := slices.ContainsFunc(r.Policies, func(x *inventory.Policy) bool { return x.Permissive })
 	if !r.RowSecurity && !permissive {
+		if i := slices.IndexFunc(r.Policies, func(x *inventory.Policy) bool { return x.Name == basePolicy }); i >= 0 {
+			p.renamePolicy(r.Policies[i])
+		}
 		p.add(Step{
 			SQL:     "create policy " + basePolicy + " on " + r.SQL() + " for all to public using (true)",
 			Inverse: "drop policy " + basePolicy + " on " + r.SQL(),
@@ -306,6 +320,14 @@ func (p *planner) floorPolicy(r *inventory.Relation, f *floorText) {
 	if strings.HasPrefix(p.comments[object], note) && isFloor(old, p.comments[object]) {
 		return
 	}
+	if !strings.HasPrefix(p.comments[object], floorNote) {
+		p.renamePolicy(old)
+		p.add(Step{
+			SQL: joinSQL(create, comment(inventory.QuoteLiteral(note))), Inverse: "drop policy " + floorPolicy + " on " + r.SQL(),
+			Reason: p.floorReason(r), Lock: accessExclusive(r), Object: object,
+		})
+		return
+	}
 	oldComment := "null"
 	if text, ok := p.comments[object]; ok {
 		oldComment = inventory.QuoteLiteral(text)
@@ -316,6 +338,22 @@ func (p *planner) floorPolicy(r *inventory.Relation, f *floorText) {
 			comment(oldComment)),
 		Reason: "the floor is not the one that the table needs: foreign keys have changed, or somebody changed the policy",
 		Lock:   accessExclusive(r), Object: object,
+	})
+}
+
+// renamePolicy makes room for one of ours where somebody else's policy has its
+// name: that one is the application's own and goes on as it is.
+func (p *planner) renamePolicy(x *inventory.Policy) {
+	r, name := x.Relation, ""
+	for n := 1; name == "" || slices.ContainsFunc(r.Policies, func(y *inventory.Policy) bool { return y.Name == name }); n++ {
+		name = fmt.Sprintf("%s_before_%d", x.Name, n)
+	}
+	rename := func(from, to string) string {
+		return "alter policy " + inventory.Quote(from) + " on " + r.SQL() + " rename to " + inventory.Quote(to)
+	}
+	p.add(Step{
+		SQL: rename(x.Name, name), Inverse: rename(name, x.Name),
+		Reason: "the policy is not Bulkhead's and stays in force, but its name is needed", Lock: accessExclusive(r), Object: x.Object(),
 	})
 }
 

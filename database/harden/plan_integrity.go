@@ -27,9 +27,16 @@ func (p *planner) integrity() {
 		}
 		p.compositeKeys(t, planned)
 	}
-	for _, t := range p.m.Tenancies() {
-		if t.Class == inventory.Direct && t.Column != nil && t.Relation.Kind == inventory.Table && !own(t.Relation.Schema) {
-			p.tenantIndex(t, planned)
+	// Partitioned tables first: they bring indexes of their partitions along.
+	for _, kind := range []inventory.Kind{inventory.PartitionedTable, inventory.Table} {
+		for _, t := range p.m.Tenancies() {
+			r := t.Relation
+			if t.Class != inventory.Direct || t.Column == nil || r.Kind != kind || own(r.Schema) {
+				continue
+			}
+			if kind == inventory.Table || keyable(r) {
+				p.tenantIndex(t, planned)
+			}
 		}
 	}
 }
@@ -69,16 +76,24 @@ func quarantine(r *inventory.Relation, where string) string {
 func (p *planner) validated(r *inventory.Relation, name, definition, reason, lock, wrong string) {
 	have := findConstraint(r, name)
 	object, alter := r.Object()+":"+name, "alter table "+r.SQL()
+	drop := " drop constraint "
+	if r.IsPartition {
+		drop += "if exists " // it goes with that of the partitioned table
+	}
 	if have == nil {
 		p.add(Step{
 			SQL:     alter + " add constraint " + inventory.Quote(name) + " " + definition + " not valid",
-			Inverse: alter + " drop constraint " + inventory.Quote(name),
+			Inverse: alter + drop + inventory.Quote(name),
 			Reason:  reason, Lock: lock, Object: object,
 		})
 	}
 	if have == nil || !have.Validated {
+		inverse := nothingToUndo
+		if have != nil { // of an earlier run, which alone takes it away
+			inverse = joinSQL(alter+drop+inventory.Quote(name), alter+" add constraint "+inventory.Quote(name)+" "+have.Definition)
+		}
 		p.add(Step{
-			SQL: alter + " validate constraint " + inventory.Quote(name), Inverse: nothingToUndo,
+			SQL: alter + " validate constraint " + inventory.Quote(name), Inverse: inverse,
 			Reason: "the rows that are there are read, and nobody is locked out", Lock: "SHARE UPDATE EXCLUSIVE on " + r.Object(), Object: object,
 			Check: "select count(*) from " + r.SQL() + " t where " + wrong, Repair: quarantine(r, wrong),
 		})
@@ -107,10 +122,13 @@ func (p *planner) notNull(t *inventory.Tenancy) {
 		SQL: alter + " alter column " + col + " set not null", Inverse: joinSQL(back...),
 		Reason: "the check that was validated proves it: no row is read", Lock: moment, Object: c.Object(),
 	})
+	undrop := alter + " add constraint " + inventory.Quote(name) + " check (" + col + " is not null)"
+	if have := findConstraint(r, name); have == nil || !have.Validated { // else an earlier run had come that far
+		undrop += " not valid"
+	}
 	p.add(Step{
-		SQL:     alter + " drop constraint " + inventory.Quote(name),
-		Inverse: alter + " add constraint " + inventory.Quote(name) + " check (" + col + " is not null) not valid",
-		Reason:  "the check has done its work", Lock: moment, Object: r.Object() + ":" + name,
+		SQL: alter + " drop constraint " + inventory.Quote(name), Inverse: undrop,
+		Reason: "the check has done its work", Lock: moment, Object: r.Object() + ":" + name,
 	})
 }
 
@@ -128,14 +146,14 @@ func (p *planner) rootKey(t *inventory.Tenancy) {
 	if root == nil || key == nil || t.Reference != nil || c.BaseType != key.BaseType || !uniqueOn(root, []*inventory.Column{key}) {
 		return
 	}
-	if r.Kind != inventory.Table || root.Kind != inventory.Table {
-		p.warn(c.Object(), "foreign key to the root table is left to you", "a foreign key of a partitioned table cannot be added without reading all rows under lock")
+	if !keyable(r) {
+		p.warn(c.Object(), "foreign key to the root table is left to you", unkeyable)
 		return
 	}
 	col := inventory.Quote(c.Name)
 	wrong := "t." + col + " is not null and not exists (select from " + root.SQL() + " o where o." + inventory.Quote(key.Name) + " = t." + col + ")"
-	p.validated(r, shortName("fkey", r.Name, c.Name), "foreign key ("+col+") references "+root.SQL()+" ("+inventory.Quote(key.Name)+") on delete cascade",
-		"no row of a tenant that does not exist", "SHARE ROW EXCLUSIVE on "+r.Object()+" and "+root.Object()+", for a moment", wrong)
+	p.foreignKey(r, c.Name, "foreign key ("+col+") references "+root.SQL()+" ("+inventory.Quote(key.Name)+") on delete cascade",
+		"no row of a tenant that does not exist", root, wrong)
 }
 
 // uniqueOn reports whether a foreign key can reference the columns.
@@ -153,16 +171,16 @@ func uniqueOn(r *inventory.Relation, columns []*inventory.Column) bool {
 // compositeKeys: where both tables carry the tenant, the reference carries it,
 // too. The old foreign key stays, with what it does on DELETE.
 func (p *planner) compositeKeys(t *inventory.Tenancy, planned map[*inventory.Relation][]string) {
+	if t.Relation.IsPartition {
+		return // the partitioned table's own
+	}
 	for _, l := range p.links(t) {
 		other := p.m.Tenancy(l.key.References)
-		plain := func(r *inventory.Relation) bool {
-			return r.Kind == inventory.Table && len(r.Parents) == 0 && len(r.Children) == 0
-		}
 		switch {
 		case t.Class != inventory.Direct || other.Class != inventory.Direct || other.Column == nil || other.Column.BaseType != t.Column.BaseType:
 			continue // the reference check of the floor stands for it
-		case !plain(t.Relation) || !plain(other.Relation):
-			p.warn(l.key.Object(), "foreign key with the tenant is left to you", "unique indexes of partitioned and inherited tables cannot be built without a lock; the floor checks the reference")
+		case !keyable(t.Relation) || !keyable(other.Relation):
+			p.warn(l.key.Object(), "foreign key with the tenant is left to you", unkeyable+"; the floor checks the reference")
 			continue
 		}
 		p.compositeKey(t, other, l, planned)
@@ -196,8 +214,7 @@ func (p *planner) compositeKey(t, other *inventory.Tenancy, l link, planned map[
 			definition += " initially deferred"
 		}
 	}
-	p.validated(child, shortName("fkey", child.Name, l.key.Name), definition,
-		"no row that references another tenant's", "SHARE ROW EXCLUSIVE on "+child.Object()+" and "+parent.Object()+", for a moment", wrong)
+	p.foreignKey(child, l.key.Name, definition, "no row that references another tenant's", parent, wrong)
 }
 
 func names(columns []*inventory.Column) string {
@@ -211,6 +228,10 @@ func names(columns []*inventory.Column) string {
 // uniqueKey makes what a foreign key with the tenant references.
 func (p *planner) uniqueKey(r *inventory.Relation, columns []*inventory.Column) {
 	name := shortName("key", r.Name, names(columns))
+	if r.Kind == inventory.PartitionedTable {
+		p.partitionedIndex(r, columns, "unique index", name, "a foreign key that carries the tenant references it")
+		return
+	}
 	if slices.ContainsFunc(p.plan.Steps, func(s Step) bool { return s.Object == r.Object()+":"+name }) {
 		return
 	}
@@ -244,6 +265,13 @@ func (p *planner) index(r *inventory.Relation, columns []*inventory.Column, reas
 	}
 	planned[r] = append(planned[r], wanted)
 	name := shortName("idx", r.Name, wanted)
+	if r.Kind == inventory.PartitionedTable {
+		for _, x := range descendants(r) {
+			planned[x] = append(planned[x], wanted)
+		}
+		p.partitionedIndex(r, columns, "index", name, reason)
+		return
+	}
 	p.concurrently(r, name, "create index concurrently if not exists "+inventory.Quote(name)+" on "+r.SQL()+" ("+wanted+")", reason)
 }
 

@@ -15,13 +15,15 @@ var dml = []string{"SELECT", "INSERT", "UPDATE", "DELETE"}
 func (p *planner) ownership() {
 	p.moveDatabase()
 	for _, s := range p.s.Schemas {
-		if p.appRoles[s.Owner] && !own(s.Name) {
+		if p.appRoles[s.Owner] && !own(s.Name) && s.Extension == "" {
 			p.moveSchema(s)
 		}
 	}
 	for _, r := range p.s.Relations {
-		if p.appRoles[r.Owner] && !own(r.Schema) && (r.HoldsRows() || r.Kind == inventory.MaterializedView) {
-			p.in(r.Object(), func() { p.moveRelation(r) })
+		if p.appRoles[r.Owner] && !own(r.Schema) && r.Extension == "" && (r.HoldsRows() || r.Kind == inventory.MaterializedView) {
+			p.in(r.Object(), func() {
+				p.moveRelation(r, "the owner of a table switches row security off; "+r.Owner+" is a role of the application")
+			})
 		}
 	}
 }
@@ -69,7 +71,7 @@ func (p *planner) moveSchema(s *inventory.Schema) {
 	}
 }
 
-func (p *planner) moveRelation(r *inventory.Relation) {
+func (p *planner) moveRelation(r *inventory.Relation, reason string) {
 	old := r.Owner
 	p.newOwner()
 	p.useSchema(tablesRole, r.Schema, "foreign keys are checked as the owner of the table")
@@ -77,8 +79,7 @@ func (p *planner) moveRelation(r *inventory.Relation) {
 	p.joined(tablesRole, r.Schema, func() {
 		p.add(Step{
 			SQL: keyword + " owner to " + tablesRole, Inverse: keyword + " owner to " + inventory.Quote(old),
-			Reason: "the owner of a table switches row security off; " + old + " is a role of the application",
-			Lock:   accessExclusive(r), Object: r.Object(),
+			Reason: reason, Lock: accessExclusive(r), Object: r.Object(),
 		})
 	})
 	before := p.w.list(relationKey(r)).clone()
@@ -86,12 +87,19 @@ func (p *planner) moveRelation(r *inventory.Relation) {
 	for _, c := range r.Columns {
 		p.w.changeOwner(columnKey(c), tablesRole)
 	}
-	p.grantBack(r, old, before)
+	role := p.s.Role(old)
+	needsGrants := role == nil || !role.Superuser || p.appRoles[old]
+	if needsGrants {
+		p.grantBack(r, old, before)
+	}
 	for _, s := range p.s.Relations {
 		if s.Kind != inventory.Sequence || s.OwnedBy == nil || s.OwnedBy.Relation != r {
 			continue
 		}
 		p.w.changeOwner(relationKey(s), tablesRole) // it follows the table
+		if !needsGrants {
+			continue
+		}
 		p.grant(relationSecurable(s), old, []string{"USAGE", "SELECT"}, "the former owner goes on drawing numbers")
 	}
 }
@@ -157,7 +165,7 @@ func (p *planner) keepMemberships() {
 			}
 		}
 		for _, rel := range p.s.Relations {
-			if !own(rel.Schema) {
+			if !own(rel.Schema) && rel.Extension == "" {
 				p.in(rel.Object(), func() { p.keepRelation(r, rel, lost) })
 			}
 		}

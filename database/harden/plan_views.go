@@ -70,16 +70,18 @@ func (p *planner) view(r *inventory.Relation, done map[*inventory.Relation]bool)
 		return
 	}
 	done[r] = true
-	if !r.SecurityInvoker() && !p.showsClosed(r) {
-		owner := p.s.Role(r.Owner)
-		bound := owner == nil || !owner.Superuser && !owner.BypassRLS
+	rules := p.firedRules(r)
+	if (!r.SecurityInvoker() || len(rules) > 0) && !p.showsClosed(r) {
 		switch {
 		case p.appRoles[r.Owner]:
 			// It reads with the rights of the application itself.
-		case p.s.Server.Major() >= securityInvoker && p.callersMay(r):
+		case p.s.Server.Major() >= securityInvoker && len(rules) == 0 && p.callersMay(r):
 			p.in(r.Object(), func() { p.invoker(r) })
-		case !bound:
-			p.in(r.Object(), func() { p.moveView(r) })
+		case !p.bound(r.Owner):
+			// What rules do is done as the owner, by a security invoker as well.
+			p.in(r.Object(), func() { p.moveView(r, "whom row security does not bind") })
+		case !p.readsPolicies(r) && p.s.Login.Superuser:
+			p.in(r.Object(), func() { p.moveView(r, "who may not read what the policies of its tables read") })
 		}
 	}
 	for _, used := range r.Uses.Relations {
@@ -120,9 +122,6 @@ func (p *planner) callersMay(r *inventory.Relation) bool {
 }
 
 func (p *planner) callerMay(role *inventory.Role, r *inventory.Relation, privilege string) bool {
-	if p.inherits[role] == nil {
-		p.inherits[role] = p.inherited(role, p.ended)
-	}
 	for _, used := range r.Uses.Relations {
 		columns := slices.DeleteFunc(slices.Clone(r.Uses.Columns), func(c *inventory.Column) bool { return c.Relation != used })
 		if !p.mayRead(role, used, columns) || !p.effective(role, schemaKey(used.Schema), "USAGE") {
@@ -153,16 +152,19 @@ func (p *planner) invoker(r *inventory.Relation) {
 }
 
 // moveView gives a view to a role that row security binds.
-func (p *planner) moveView(r *inventory.Relation) {
+func (p *planner) moveView(r *inventory.Relation, why string) {
 	p.makeRole(viewsRole, "nologin", "owns views; it owns no table and bypasses nothing, so row security binds it")
+	needs := p.viewNeeds(r)
 	for _, used := range r.Uses.Relations {
-		p.useSchema(viewsRole, used.Schema, "views that it owns read from the schema")
-		p.grant(relationSecurable(used), viewsRole, p.viewNeeds(r), "the view "+r.Object()+" reads it as this role")
+		p.mayUse(viewsRole, used, needs, "the view "+r.Object()+" reads it as this role")
+	}
+	for _, rule := range p.firedRules(r) {
+		p.rightsOfRule(viewsRole, rule)
 	}
 	p.joined(viewsRole, r.Schema, func() {
 		p.add(Step{
 			SQL: "alter view " + r.SQL() + " owner to " + viewsRole, Inverse: "alter view " + r.SQL() + " owner to " + inventory.Quote(r.Owner),
-			Reason: "the view reads with the rights of " + r.Owner + ", whom row security does not bind",
+			Reason: "the view reads with the rights of " + r.Owner + ", " + why,
 			Lock:   accessExclusive(r), Object: r.Object(),
 		})
 	})
@@ -174,12 +176,13 @@ func (p *planner) moveView(r *inventory.Relation) {
 }
 
 // viewNeeds is what the owner of a view needs on what it reads: SELECT, and what
-// somebody may do through the view.
+// somebody may do through the view. Which of several tables is written through
+// it only the server knows.
 func (p *planner) viewNeeds(r *inventory.Relation) []string {
 	names := []string{"SELECT"}
 	for _, privilege := range dml[1:] {
 		for _, e := range *p.w.list(relationKey(r)) {
-			if e.grantee != r.Owner && e.index(privilege) >= 0 && len(r.Uses.Relations) == 1 {
+			if e.grantee != r.Owner && e.index(privilege) >= 0 {
 				names = append(names, privilege)
 				break
 			}

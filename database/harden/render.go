@@ -122,7 +122,10 @@ func (m *migrationFile) head(down bool) string {
 		what = "The exact way back of what bulkhead harden plans"
 	}
 	s := comment(fmt.Sprintf("%s for database %s: phase %s, tenant context %s, steps: %d.", what, m.plan.Database, m.batch.phase, m.plan.Context, len(m.batch.steps)))
-	if m.batch.alone {
+	switch {
+	case m.batch.alone && strings.HasPrefix(m.batch.steps[0].SQL, "do "):
+		return s + comment("It commits by itself and cannot run in a transaction. If it fails, run it again.")
+	case m.batch.alone:
 		return s + comment("CONCURRENTLY cannot run in a transaction. If it fails, drop the index before the next try.")
 	}
 	return s + comment("Run it again, whole, if it cannot get a lock in time (SQLSTATE 55P03): nothing is done then.")
@@ -151,7 +154,7 @@ func (m *migrationFile) statements(down bool) []string {
 		s := &m.batch.steps[i]
 		if down {
 			s = &m.batch.steps[n-1-i]
-			out = append(out, comment(s.Object)+s.Inverse+";\n")
+			out = append(out, downRemarks(s)+s.Inverse+";\n")
 			continue
 		}
 		out = append(out, remarks(s)+s.SQL+";\n")
@@ -159,19 +162,56 @@ func (m *migrationFile) statements(down bool) []string {
 	return out
 }
 
-func remarks(s *Step) string {
+// remarks are what a reader of the file, and a linter, must know of a step.
+func remarks(s *Step) string { return about(s) + ignore(rulesOff(s)...) }
+
+// about says what a step is for.
+func about(s *Step) string {
 	text := comment(s.Object+": "+s.Reason) + comment("lock: "+s.Lock)
 	if s.Check != "" {
 		text += comment("must be 0 before: " + s.Check)
 	}
-	// A linter sees one file and not the check that was validated before.
+	return text
+}
+
+// rulesOff are the rules of the linter squawk that a step breaks by what it
+// looks like: it sees one file, not the check that was validated before, nor
+// that a tool opens no transaction round it, nor that only a partitioned table
+// without rows is meant.
+func rulesOff(s *Step) []string {
 	switch {
 	case strings.HasSuffix(s.SQL, " set not null"):
-		text += comment("squawk-ignore adding-not-nullable-field")
-	case s.Phase == Integrity && strings.Contains(s.SQL, " drop constraint "):
-		text += comment("squawk-ignore ban-drop-constraint")
+		return []string{"adding-not-nullable-field"}
+	case s.Alone && strings.HasPrefix(s.SQL, "create "):
+		return []string{"ban-concurrent-index-creation-in-transaction"}
+	case s.Phase == Integrity && strings.Contains(s.SQL, " on only "):
+		return []string{"require-concurrent-index-creation"}
+	case s.Phase == Integrity && strings.Contains(s.SQL, " foreign key ") && !strings.HasSuffix(s.SQL, " not valid"):
+		return []string{"adding-foreign-key-constraint", "constraint-missing-not-valid"} // its partitions have it, validated
 	}
-	return text
+	return nil
+}
+
+// ignore is the comment that turns rules of the linter off for a statement.
+func ignore(rules ...string) string {
+	if len(rules) == 0 {
+		return ""
+	}
+	return comment("squawk-ignore " + strings.Join(rules, ","))
+}
+
+// downRemarks is remarks for the way back, in files that hold both ways.
+func downRemarks(s *Step) string {
+	var off []string
+	switch {
+	case strings.Contains(s.Inverse, " drop column "):
+		off = []string{"ban-drop-column"}
+	case strings.Contains(s.Inverse, " drop not null"):
+		off = []string{"ban-drop-not-null"}
+	case strings.HasPrefix(s.Inverse, "drop index if exists "): // of a partitioned table there is no other way
+		off = []string{"require-concurrent-index-deletion"}
+	}
+	return comment(s.Object) + ignore(off...)
 }
 
 // aloneSettings are the timeouts of a statement outside of a transaction, where
@@ -184,9 +224,9 @@ func (m *migrationFile) aloneSettings() string {
 // query: a second statement would make it a transaction.
 func (m *migrationFile) single(down bool) string {
 	s := &m.batch.steps[0]
-	text := remarks(s) + comment("squawk-ignore require-lock-timeout,require-statement-timeout") + s.SQL
+	text := about(s) + ignore(append(rulesOff(s), "require-lock-timeout", "require-statement-timeout")...) + s.SQL
 	if down {
-		text = comment(s.Object) + s.Inverse
+		text = downRemarks(s) + s.Inverse
 	}
 	return m.head(down) + "\n" + text + ";\n"
 }

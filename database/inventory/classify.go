@@ -1,6 +1,7 @@
 package inventory
 
 import (
+	"maps"
 	"slices"
 )
 
@@ -82,10 +83,7 @@ func (m *Model) classify() {
 	}
 	m.directByKeys()
 	m.fromParents()
-	for range maxChain {
-		if !m.indirect() {
-			break
-		}
+	for m.indirect() {
 		m.fromParents()
 	}
 }
@@ -209,24 +207,23 @@ func (t *Tenancy) inherit(p *Tenancy) {
 }
 
 // indirect gives unknown tables with a foreign key to a tenant table their
-// chain, one step a call, and reports whether there were any.
+// chain, one step a call, and reports whether there were any. A key that every
+// row has goes before one that may be NULL, however much longer the way is:
+// only the first tells of every row whose it is.
 func (m *Model) indirect() bool {
-	found := make(map[*Tenancy][]*Constraint)
-	for _, t := range m.Tenancies() {
-		if t.Class != Unknown || t.Relation.Schema == OwnSchema || t.Relation.Extension != "" {
-			continue
+	found := m.nextLinks((*Constraint).certain)
+	if len(found) == 0 {
+		found = m.nextLinks(func(*Constraint) bool { return true })
+		// What hangs on one of these by a key that every row has comes after it.
+		later := func(t *Tenancy, _ []*Constraint) bool {
+			return slices.ContainsFunc(t.Relation.Constraints, func(k *Constraint) bool {
+				return k.Kind == ForeignKey && k.certain() && k.References != t.Relation && found[m.tenancies[k.References]] != nil
+			})
 		}
-		for _, k := range t.Relation.Constraints {
-			if k.Kind != ForeignKey || k.References == nil || k.References == t.Relation {
-				continue
-			}
-			p := m.tenancies[k.References]
-			if p == nil || !p.Tenant() || len(p.Chain) >= maxChain {
-				continue
-			}
-			if old := found[t]; old == nil || betterLink(k, old[0]) {
-				found[t] = append([]*Constraint{k}, p.Chain...)
-			}
+		now := maps.Clone(found)
+		maps.DeleteFunc(now, later)
+		if len(now) > 0 {
+			found = now
 		}
 	}
 	for t, chain := range found {
@@ -235,8 +232,25 @@ func (m *Model) indirect() bool {
 	return len(found) > 0
 }
 
-// betterLink prefers foreign keys that every row has.
-func betterLink(a, b *Constraint) bool { return a.certain() && !b.certain() }
+// nextLinks are the chains that begin with a foreign key to a tenant table,
+// the first of each unknown table.
+func (m *Model) nextLinks(is func(*Constraint) bool) map[*Tenancy][]*Constraint {
+	found := make(map[*Tenancy][]*Constraint)
+	for _, t := range m.Tenancies() {
+		if t.Class != Unknown || t.Relation.Schema == OwnSchema || t.Relation.Extension != "" {
+			continue
+		}
+		for _, k := range t.Relation.Constraints {
+			if k.Kind != ForeignKey || k.References == nil || k.References == t.Relation || !is(k) || found[t] != nil {
+				continue
+			}
+			if p := m.tenancies[k.References]; p != nil && p.Tenant() && len(p.Chain) < maxChain {
+				found[t] = append([]*Constraint{k}, p.Chain...)
+			}
+		}
+	}
+	return found
+}
 
 // certain reports whether every row references one: no column may be NULL.
 func (k *Constraint) certain() bool {

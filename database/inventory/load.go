@@ -41,7 +41,7 @@ func Read(ctx context.Context, tx pgx.Tx) (*Snapshot, error) {
 		},
 		relations: make(map[uint32]*Relation), functions: make(map[uint32]*Function),
 		constraints: make(map[uint32]*Constraint), policies: make(map[uint32]*Policy),
-		rules: make(map[uint32]*Uses), defaults: make(map[uint32]*Column), indexes: make(map[uint32]*Index),
+		rules: make(map[uint32]*Uses), viewRules: make(map[uint32]*Relation), defaults: make(map[uint32]*Column), indexes: make(map[uint32]*Index),
 	}
 	for _, step := range []func(context.Context) error{
 		l.begin, l.roles, l.memberships, l.roleSettings, l.schemas,
@@ -64,8 +64,9 @@ type loader struct {
 	functions   map[uint32]*Function
 	constraints map[uint32]*Constraint
 	policies    map[uint32]*Policy
-	rules       map[uint32]*Uses   // pg_rewrite, of views as well
-	defaults    map[uint32]*Column // pg_attrdef
+	rules       map[uint32]*Uses     // pg_rewrite, of views as well
+	viewRules   map[uint32]*Relation // of these, the rule that is a view
+	defaults    map[uint32]*Column   // pg_attrdef
 	indexes     map[uint32]*Index
 }
 

@@ -69,7 +69,7 @@ ORDER BY w.ev_class, w.rulename::text COLLATE "C"`
 			return nil
 		}
 		if isView {
-			l.rules[oid] = &r.Uses
+			l.rules[oid], l.viewRules[oid] = &r.Uses, r
 			return nil
 		}
 		made := rule
@@ -129,7 +129,8 @@ func (l *loader) usesOf(class string, oid uint32) (uses *Uses, self *Relation) {
 			return &p.Uses, p.Relation
 		}
 	case "pg_rewrite":
-		return l.rules[oid], nil
+		// The rule of a view has its columns for OLD and NEW, before 16.
+		return l.rules[oid], l.viewRules[oid]
 	case "pg_attrdef":
 		if c := l.defaults[oid]; c != nil {
 			return &c.DefaultUses, c.Relation

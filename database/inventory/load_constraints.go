@@ -48,16 +48,21 @@ ORDER BY k.conrelid, k.conname::text COLLATE "C"`
 // indexesOf reads indexes, one row for each key.
 func (l *loader) indexesOf(ctx context.Context) error {
 	const query = `
-SELECT i.indexrelid, i.indrelid, c.relname::text, m.amname::text, i.indisunique, i.indisprimary, i.indisexclusion, i.indisvalid AND i.indisready AND i.indislive,
-	COALESCE(pg_get_expr(i.indpred, i.indrelid), ''), COALESCE((SELECT k.oid FROM pg_constraint k WHERE k.conindid = i.indexrelid AND k.contype IN ('p', 'u', 'x') LIMIT 1), 0),
-	EXISTS (SELECT 1 FROM pg_inherits h WHERE h.inhrelid = i.indexrelid), pg_get_indexdef(i.indexrelid),
-	key.n, key.attnum, key.n <= i.indnkeyatts, pg_get_indexdef(i.indexrelid, key.n::int4, false), COALESCE(o.opcname::text, ''),
-	COALESCE((SELECT COALESCE(bool_and(f.proleakproof) FILTER (WHERE a.amoprighttype = o.opcintype), bool_and(f.proleakproof))
+WITH class AS MATERIALIZED (
+	SELECT o.oid, o.opcname, COALESCE((SELECT COALESCE(bool_and(f.proleakproof) FILTER (WHERE a.amoprighttype = o.opcintype), bool_and(f.proleakproof))
 		FROM pg_amop a JOIN pg_operator op ON op.oid = a.amopopr JOIN pg_proc f ON f.oid = op.oprcode
-		WHERE a.amopfamily = o.opcfamily AND a.amoppurpose = 's' AND a.amoplefttype = o.opcintype), false)
+		WHERE a.amopfamily = o.opcfamily AND a.amoppurpose = 's' AND a.amoplefttype = o.opcintype), false) AS leakproof
+	FROM pg_opclass o WHERE o.oid IN (SELECT unnest(x.indclass::oid[]) FROM pg_index x)
+), served AS MATERIALIZED (
+	SELECT k.conindid, min(k.oid) AS oid FROM pg_constraint k WHERE k.contype IN ('p', 'u', 'x') GROUP BY k.conindid
+)
+SELECT i.indexrelid, i.indrelid, c.relname::text, m.amname::text, i.indisunique, i.indisprimary, i.indisexclusion, i.indisvalid AND i.indisready AND i.indislive,
+	COALESCE(pg_get_expr(i.indpred, i.indrelid), ''), COALESCE(served.oid, 0),
+	EXISTS (SELECT 1 FROM pg_inherits h WHERE h.inhrelid = i.indexrelid), pg_get_indexdef(i.indexrelid),
+	key.n, key.attnum, key.n <= i.indnkeyatts, pg_get_indexdef(i.indexrelid, key.n::int4, false), COALESCE(o.opcname::text, ''), COALESCE(o.leakproof, false)
 FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_am m ON m.oid = c.relam
 CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY AS key(attnum, n)
-LEFT JOIN pg_opclass o ON key.n <= i.indnkeyatts AND o.oid = i.indclass[key.n - 1]
+LEFT JOIN class o ON key.n <= i.indnkeyatts AND o.oid = i.indclass[key.n - 1] LEFT JOIN served ON served.conindid = i.indexrelid
 WHERE ` + userSchemas + ` ORDER BY i.indrelid, c.relname::text COLLATE "C", key.n`
 	var oid, table, constraint uint32
 	var i Index

@@ -47,7 +47,7 @@ func Resolve(s *Snapshot, sel Selection) (*Model, error) {
 	m := &Model{Snapshot: s, global: make(map[*Relation]bool)}
 	var problems []string
 	for _, name := range sel.AppRoles {
-		role := s.Role(name)
+		role := s.findRole(name)
 		if role == nil {
 			problems = append(problems, fmt.Sprintf("there is no role %q", name))
 			continue
@@ -86,9 +86,26 @@ func Resolve(s *Snapshot, sel Selection) (*Model, error) {
 	return m, nil
 }
 
+// findRole finds a role by its name, as it is or as SQL spells it: in double
+// quotes, or in upper case that SQL folds.
+func (s *Snapshot) findRole(written string) *Role {
+	if role := s.Role(written); role != nil {
+		return role
+	}
+	if parts := splitName(written); len(parts) == 1 && parts[0].quoted {
+		return s.Role(parts[0].text)
+	}
+	return s.Role(strings.ToLower(written))
+}
+
 // guess fills in root table and tenant columns.
 func (m *Model) guess(sel Selection) {
-	m.TenantColumns = sel.TenantColumns
+	for _, name := range sel.TenantColumns {
+		if parts := splitName(name); len(parts) == 1 {
+			name = parts[0].text
+		}
+		m.TenantColumns = append(m.TenantColumns, name)
+	}
 	if len(m.TenantColumns) == 0 {
 		m.TenantColumns = slices.Clone(DefaultTenantColumns)
 		m.Guessed = append(m.Guessed, "tenant columns")

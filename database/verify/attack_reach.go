@@ -33,33 +33,45 @@ const maxCalls = 20
 func definerCalls(w *world) []string {
 	var out []string
 	for _, f := range w.r.snap.Functions {
-		if !f.SecurityDefiner || f.Extension != "" || f.Trigger || f.Kind != 'f' || f.Schema == inventory.OwnSchema || w.r.model.Calls(f) == nil {
-			continue
-		}
-		call := "SELECT * FROM " + inventory.Quote(f.Schema) + "." + inventory.Quote(f.Name) + "("
-		if f.Arguments == "" {
-			out = append(out, call+")")
-			continue
-		}
-		if strings.Contains(f.Arguments, ",") {
-			continue
-		}
-		for i, v := range w.valuesFor(f.Arguments) {
-			if i == maxCalls {
-				break
-			}
-			out = append(out, call+literal(v)+")")
+		if definer(f, w.r.model) {
+			out = append(out, calls(f, w.x.pop, w.aim)...)
 		}
 	}
 	return out
 }
 
+// definer reports whether a function of the application runs as its owner and
+// can be called.
+func definer(f *inventory.Function, model *inventory.Model) bool {
+	return f.SecurityDefiner && f.Extension == "" && !f.Trigger && f.Kind == 'f' && f.Schema != inventory.OwnSchema && model.Calls(f) != nil
+}
+
+// calls are the calls of a function that are tried, none if it takes several
+// arguments.
+func calls(f *inventory.Function, pop *population, aim Side) []string {
+	call := "SELECT * FROM " + inventory.Quote(f.Schema) + "." + inventory.Quote(f.Name) + "("
+	if f.Arguments == "" {
+		return []string{call + ")"}
+	}
+	if strings.Contains(f.Arguments, ",") {
+		return nil
+	}
+	var out []string
+	for i, v := range pop.valuesFor(f.Arguments, aim) {
+		if i == maxCalls {
+			break
+		}
+		out = append(out, call+literal(v)+")")
+	}
+	return out
+}
+
 // valuesFor are keys of the other org of the type that an argument has.
-func (w *world) valuesFor(argument string) []string {
+func (p *population) valuesFor(argument string, aim Side) []string {
 	seen := make(map[string]bool)
 	var out []string
-	for _, m := range w.x.pop.members {
-		r := m.canary[w.aim]
+	for _, m := range p.members {
+		r := m.canary[aim]
 		if r == nil || !m.tenantOwned() {
 			continue
 		}

@@ -57,7 +57,7 @@ type attack struct {
 
 // attacks are all attacks, in the order in which they are tried.
 var attacks = slices.Concat(
-	contextAttacks, roleAttacks, definitionAttacks, reachAttacks, sideChannelAttacks, residueAttacks, interferenceAttacks, signatureAttacks)
+	contextAttacks, plannerAttacks, roleAttacks, definitionAttacks, reachAttacks, sideChannelAttacks, residueAttacks, interferenceAttacks, signatureAttacks)
 
 // world is what an attack knows of the place.
 type world struct {
@@ -73,7 +73,17 @@ type world struct {
 
 // attack tries the list by one way in.
 func (r *runner) attack(ctx context.Context, x *matrix, p *planter, s *sessions) error {
-	w := &world{r: r, x: x, p: p, s: s, actor: A, aim: B, signed: signed(r.snap)}
+	for _, d := range directions {
+		w := &world{r: r, x: x, p: p, s: s, actor: d[0], aim: d[1], signed: signed(r.snap)}
+		if err := r.attackAs(ctx, w); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// attackAs tries the list as one org at the other.
+func (r *runner) attackAs(ctx context.Context, w *world) error {
 	for i := range attacks {
 		a := &attacks[i]
 		if err := ctx.Err(); err != nil {
@@ -139,6 +149,9 @@ func (r *runner) one(ctx context.Context, w *world, a *attack, path Path, n int,
 	r.attempt(w, a, path, n, w.judge(a, statement, &o, reached))
 }
 
+// redacted is a statement for the report.
+func (w *world) redacted(sql string) string { return parser.Redact(sql) }
+
 // login opens a session of an org under the label of the attempt.
 func (w *world) login(ctx context.Context, side Side) (*session, error) {
 	return w.s.connect(ctx, side, Other, w.label)
@@ -199,7 +212,7 @@ func (w *world) judge(a *attack, statement string, o *outcome, reached string) A
 	if a.refused {
 		t.Expected = "refused"
 	}
-	if a.perform == nil && reached == "" && w.x.shows(o, w.aim) && !w.x.marks.in(statement, w.aim) && !strings.Contains(statement, w.x.pop.orgs[w.aim]) {
+	if a.perform == nil && reached == "" && w.shows(o, statement) {
 		reached = "rows of the other org came back"
 	}
 	if reached == "" && a.refused && o.err == nil && o.broken == nil {
@@ -214,6 +227,18 @@ func (w *world) judge(a *attack, statement string, o *outcome, reached string) A
 		t.Status, t.Note = NotProven, "no answer in time"
 	}
 	return t
+}
+
+// shows reports whether the answer to a statement has something of the other
+// org that the statement did not name itself.
+func (w *world) shows(o *outcome, statement string) bool {
+	switch {
+	case w.x.marks.in(statement, w.aim):
+		return false
+	case strings.Contains(statement, w.x.pop.orgs[w.aim]):
+		return w.x.marks.shows(o, w.aim)
+	}
+	return w.x.shows(o, w.aim)
 }
 
 // verdict is what it means that an attack got through.

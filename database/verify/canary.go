@@ -420,7 +420,7 @@ func (p *population) inOrder() []*member {
 
 // needs reports whether a row cannot be without a reference.
 func (m *member) needs(fk *inventory.Constraint) bool {
-	return m.onPath(fk) || !slices.ContainsFunc(fk.Columns, func(c *inventory.Column) bool { return !c.NotNull })
+	return m.onPath(fk) || !optional(fk)
 }
 
 // leadsTo reports whether rows of one table cannot be without rows of another.

@@ -26,7 +26,7 @@ func (r *runner) canary(ctx context.Context) error {
 		return err
 	}
 	defer s.close(context.WithoutCancel(ctx))
-	if r.o.SigningKey != nil {
+	if r.o.SigningKey != nil && !r.o.sealed {
 		if err := s.learnBackend(ctx); err != nil {
 			return err
 		}
@@ -169,7 +169,7 @@ func (r *runner) newMatrix(ctx context.Context, q querier, p *planter, stage sta
 	}
 	fresh := make(map[string]row)
 	return &matrix{
-		pop: p.pop, marks: r.marks, server: r.snap.Server.Major(), stage: stage, report: r.report, paths: r.o.Paths, tick: r.o.Progress,
+		pop: p.pop, model: r.model, marks: r.marks, server: r.snap.Server.Major(), stage: stage, report: r.report, paths: r.o.Paths, tick: r.o.Progress,
 		own: func(m *member, s Side) int64 { return own[m][s] },
 		fresh: func(m *member, s Side) row {
 			key := m.rel.Object() + strconv.Itoa(int(s))

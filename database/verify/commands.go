@@ -43,6 +43,8 @@ type probe struct {
 	clash  row // the same with the key of the existing row
 	own    int64
 	server int
+	org    string // key of the org aimed at
+	ownOrg string // key of the session's
 }
 
 // command is one row of the matrix.

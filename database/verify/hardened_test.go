@@ -111,7 +111,7 @@ func TestScratch_SignedContext(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.exec(t, `SELECT bulkhead.add_key(1, '\x`+strings.Repeat("a7", 32)+`')`)
+	p.exec(t, addKey)
 	blind := run(t, o)
 	if blind.Result.Status != NotProven && blind.Result.Status != Leak {
 		t.Errorf("without the key: %s", blind.Result.Summary)
@@ -138,9 +138,52 @@ func TestScratch_SignedContext(t *testing.T) {
 	if expired == 0 {
 		t.Error("no expired signature was tried")
 	}
-	for _, id := range []string{"signature.missing", "signature.forged", "signature.expired", "signature.replay"} {
+	for _, id := range []string{"signature.missing", "signature.forged", "signature.past", "signature.expired", "signature.replay", "signature.same-backend", "signature.retired"} {
 		if !slices.ContainsFunc(r.Attacks, func(a Attempt) bool { return a.Attack == id && a.Status == Pass }) {
 			t.Errorf("%s was not tried", id)
 		}
+	}
+}
+
+var addKey = `SELECT bulkhead.add_key(1, '\x` + strings.Repeat("a7", 32) + `')`
+
+// A sealed context past the proxy: sessions answer the challenge as the proxy
+// does, in all modes.
+func TestSealedContext(t *testing.T) {
+	s := &shapes[0]
+	key, err := tenant.NewKey(1, bytes.Repeat([]byte{0xa7}, 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, mode := range []Mode{Snapshot, Canary, Scratch} {
+		t.Run(string(mode), func(t *testing.T) {
+			t.Parallel()
+			p := newShape(t, newest(t), s)
+			o := s.options(p, mode)
+			o.Paths, o.SigningKey = []Path{Simple, Prepared}, key
+			if mode == Snapshot {
+				o.Orgs = s.orgs
+			}
+			p.apply(t, &o, dbcontext.Sealed)
+			p.exec(t, addKey)
+			r := run(t, o)
+			if found := leaks(r); len(found) > 0 || r.Result.Coverage.Percent != 100 {
+				t.Errorf("leaks %v, coverage %v\n%s", found, r.Result.Coverage, describeFindings(r))
+			}
+			contexts := make(map[string]bool)
+			for i := range r.Matrix {
+				contexts[r.Matrix[i].Context] = true
+			}
+			for _, want := range []Context{Other, None, Empty, Garbage, Expired} {
+				if !contexts[string(want)] {
+					t.Errorf("context %s was not tried", want)
+				}
+			}
+			for _, id := range attacksThat(r, Leak) {
+				if strings.HasPrefix(id, "context.") && id != "context.temp-function" || strings.HasPrefix(id, "signature.") {
+					t.Errorf("%s got through a sealed context", id)
+				}
+			}
+		})
 	}
 }

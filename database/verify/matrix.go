@@ -1,7 +1,6 @@
 package verify
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -49,6 +48,7 @@ type try struct {
 // matrix runs all commands over all members.
 type matrix struct {
 	pop     *population
+	model   *inventory.Model
 	marks   marks
 	server  int
 	stage   stage
@@ -80,6 +80,8 @@ func (x *matrix) run(ctx context.Context) error {
 			x.table(ctx, m)
 		}
 	}
+	x.functions(ctx)
+	x.sequences(ctx)
 	return nil
 }
 
@@ -89,8 +91,9 @@ var directions = [2][2]Side{{A, B}, {B, A}}
 // table tries all commands on a table.
 func (x *matrix) table(ctx context.Context, m *member) {
 	for _, d := range directions {
-		for i := range commands {
-			c := &commands[i]
+		list := slices.Concat(commands, x.references(m), []command{changingCommand})
+		for i := range list {
+			c := &list[i]
 			if x.inplace && c.whole {
 				continue
 			}
@@ -100,6 +103,9 @@ func (x *matrix) table(ctx context.Context, m *member) {
 			}
 			x.cells(ctx, m, c, d, control)
 		}
+	}
+	if x.inplace {
+		x.truncateByRight(ctx, m)
 	}
 }
 
@@ -112,8 +118,8 @@ func (x *matrix) control(ctx context.Context, m *member, c *command, actor Side)
 	for _, path := range x.paths {
 		cell := x.cell(m, c, Same, path, actor, actor)
 		cell.Expected = "works on an own row"
-		if why := cmp.Or(skip, unfit(path, r)); why != "" {
-			x.skip(cell, why)
+		if skip != "" {
+			x.skip(cell, skip)
 			continue
 		}
 		o := x.stage.try(ctx, try{actor: actor, aim: actor, context: Same, path: path, request: r})
@@ -165,8 +171,8 @@ func (x *matrix) cells(ctx context.Context, m *member, c *command, d [2]Side, co
 			if context != Other {
 				cell.Expected = "no row of any org"
 			}
-			if why := cmp.Or(skip, unfit(path, r)); why != "" {
-				x.skip(cell, why)
+			if skip != "" {
+				x.skip(cell, skip)
 				continue
 			}
 			o := x.stage.try(ctx, try{
@@ -241,16 +247,8 @@ func inconclusive(code string) bool {
 	return strings.HasPrefix(code, "08")
 }
 
-// unfit says why a request cannot be sent by a path.
-func unfit(path Path, r request) string {
-	if r.copy == copyIn && path != Simple || r.copy == copyOut && path == Pipelined {
-		return "the driver has no COPY on this path"
-	}
-	return ""
-}
-
 func (x *matrix) probe(m *member, actor, aim Side) *probe {
-	p := &probe{m: m, aim: aim, actor: actor, server: x.server}
+	p := &probe{m: m, aim: aim, actor: actor, server: x.server, org: x.pop.orgs[aim], ownOrg: x.pop.orgs[actor]}
 	p.where, _ = m.predicate(m.canary[aim])
 	if !x.inplace || m.canary[aim] != nil {
 		p.fresh = x.fresh(m, aim)
@@ -382,10 +380,6 @@ func (x *matrix) derived(ctx context.Context, m *member) {
 					c := &command{name: dc.name}
 					cell := x.cell(m, c, context, path, d[0], aim)
 					r := request{sql: dc.sql, then: dc.then, copy: dc.copy}
-					if why := unfit(path, r); why != "" {
-						x.skip(cell, why)
-						continue
-					}
 					o := x.stage.try(ctx, try{actor: d[0], aim: d[1], context: context, path: path, request: r})
 					cell.fill(r.sql, &o)
 					x.judgeDerived(cell, m, d, context, &o)

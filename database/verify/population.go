@@ -348,14 +348,42 @@ func (p *population) conditionAt(m *member, alias, org string, depth int) string
 	if m.path == nil || depth >= deepest {
 		return "false"
 	}
-	parent := p.member(m.path.References)
+	if !optional(m.path) {
+		return p.through(m.path, alias, org, depth)
+	}
+	// It belongs to whom those of its parents that it has belong to.
+	var all, some []string
+	for _, fk := range m.foreignKeys() {
+		parent := p.member(fk.References)
+		if fk != m.path && (parent == nil || parent.class != classDirect && parent.class != classRoot || !optional(fk)) {
+			continue
+		}
+		var null []string
+		for _, c := range fk.Columns {
+			null = append(null, alias+"."+inventory.Quote(c.Name)+" IS NULL")
+		}
+		missing := "(" + strings.Join(null, " OR ") + ")"
+		all, some = append(all, "("+missing+" OR "+p.through(fk, alias, org, depth)+")"), append(some, "NOT "+missing)
+	}
+	return strings.Join(all, " AND ") + " AND (" + strings.Join(some, " OR ") + ")"
+}
+
+// optional reports whether a row may be without a reference.
+func optional(fk *inventory.Constraint) bool {
+	return slices.ContainsFunc(fk.Columns, func(c *inventory.Column) bool { return !c.NotNull })
+}
+
+// through is the condition that the row which a foreign key references belongs
+// to an org.
+func (p *population) through(fk *inventory.Constraint, alias, org string, depth int) string {
+	parent := p.member(fk.References)
 	if parent == nil {
 		return "false"
 	}
 	inner := fmt.Sprintf("p%d", depth)
 	var on []string
-	for i, c := range m.path.Columns {
-		on = append(on, inner+"."+inventory.Quote(m.path.ReferencedColumns[i].Name)+" = "+alias+"."+inventory.Quote(c.Name))
+	for i, c := range fk.Columns {
+		on = append(on, inner+"."+inventory.Quote(fk.ReferencedColumns[i].Name)+" = "+alias+"."+inventory.Quote(c.Name))
 	}
 	return fmt.Sprintf("EXISTS (SELECT 1 FROM %s %s WHERE %s AND %s)", parent.rel.SQL(), inner, strings.Join(on, " AND "),
 		p.conditionAt(parent, inner, org, depth+1))

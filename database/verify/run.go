@@ -71,6 +71,7 @@ type Options struct {
 	Progress                      func(done string)
 
 	subjectsGiven bool
+	sealed        bool   // the database's context is: past the proxy a challenge is answered
 	label         string // application_name of sessions
 	database      string // that sessions use instead of their DSN's
 	now           func() time.Time
@@ -222,6 +223,7 @@ func (r *runner) inventory(ctx context.Context) error {
 	if !r.snap.Login.Superuser && !r.snap.Login.BypassRLS {
 		return ErrBlind
 	}
+	r.o.sealed = sealed(r.snap)
 	if r.model, err = inventory.Resolve(r.snap, r.o.Selection); err != nil {
 		return err
 	}

@@ -75,6 +75,7 @@ func (r *runner) takeOver(ctx context.Context, conn *pgx.Conn) error {
 	if r.snap, err = inventory.Load(ctx, conn); err != nil {
 		return err
 	}
+	r.o.sealed = sealed(r.snap)
 	r.model, err = inventory.Resolve(r.snap, r.o.Selection)
 	return err
 }

@@ -2,6 +2,7 @@ package verify
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -54,10 +55,14 @@ func (s Side) String() string { return [...]string{"A", "B", "G"}[s] }
 // request is what is sent: a statement, and what follows it where it is COPY
 // FROM STDIN.
 type request struct {
-	sql  string
-	then string // sent by the same path afterwards, if the first did not fail
-	data string
-	copy copyKind
+	// before is sent ahead, as part of the same transaction; readOnly makes that
+	// one read-only first.
+	before   string
+	readOnly bool
+	sql      string
+	then     string // sent by the same path afterwards, if the first did not fail
+	data     string
+	copy     copyKind
 }
 
 type copyKind uint8
@@ -211,18 +216,14 @@ func (s *session) exec(ctx context.Context, sql string) error {
 // send sends a request by a path and gathers all that comes back.
 func (s *session) send(ctx context.Context, path Path, r request) outcome {
 	var o outcome
+	if err := s.ahead(ctx, r); err != nil {
+		o.broken = err
+		return o
+	}
 	var err error
-	switch {
-	case r.copy == copyIn:
-		var tag pgconn.CommandTag
-		tag, err = s.conn.CopyFrom(ctx, strings.NewReader(r.data), r.sql)
-		o.affected = tag.RowsAffected()
-	case r.copy == copyOut && path == Simple:
-		var out bytes.Buffer
-		var tag pgconn.CommandTag
-		tag, err = s.conn.CopyTo(ctx, &out, r.sql)
-		o.affected, o.copied = tag.RowsAffected(), out.Bytes()
-	default:
+	if r.copy != noCopy {
+		s.copyBy(ctx, path, r, &o)
+	} else {
 		err = s.query(ctx, path, r.sql, &o)
 	}
 	o.note(err)
@@ -231,6 +232,35 @@ func (s *session) send(ctx context.Context, path Path, r request) outcome {
 	}
 	o.heard = s.takeHeard()
 	return o
+}
+
+// ahead sends what goes before a request. Whatever hinders it hinders the
+// request: it proves nothing then.
+func (s *session) ahead(ctx context.Context, r request) error {
+	if r.readOnly {
+		results, err := s.conn.Exec(ctx, "SET TRANSACTION READ ONLY; SHOW transaction_read_only").ReadAll()
+		if err != nil || len(results) != 2 || len(results[1].Rows) != 1 || string(results[1].Rows[0][0]) != "on" {
+			return fmt.Errorf("make the transaction read-only: %w", cmp.Or(err, errNotReadOnly))
+		}
+	}
+	if r.before == "" {
+		return nil
+	}
+	return s.exec(ctx, r.before)
+}
+
+var errNotReadOnly = errors.New("it is not")
+
+// copyBy sends a COPY, prepared before where the path asks for it.
+func (s *session) copyBy(ctx context.Context, path Path, r request, o *outcome) {
+	if path == Prepared {
+		if err := s.prepare(ctx, r.sql); err != nil {
+			o.note(err)
+			return
+		}
+		defer s.forget(ctx)
+	}
+	s.copy(ctx, path, r, o)
 }
 
 // note keeps the first error.
@@ -258,7 +288,7 @@ func (s *session) query(ctx context.Context, path Path, sql string, o *outcome) 
 			return err
 		}
 		defer s.forget(ctx)
-		return s.runPrepared(ctx, o)
+		return s.runPrepared(ctx, request{sql: sql}, o)
 	case Pipelined:
 		return s.pipeline(ctx, sql, o)
 	case Multi:
@@ -327,15 +357,20 @@ func (s *session) prepare(ctx context.Context, sql string) error {
 	return err
 }
 
-func (s *session) runPrepared(ctx context.Context, o *outcome) error {
+// runPrepared executes the prepared statement of a request.
+func (s *session) runPrepared(ctx context.Context, r request, o *outcome) error {
+	if r.copy != noCopy {
+		s.copy(ctx, Prepared, r, o)
+		return nil // noted in the outcome
+	}
 	return o.take(s.conn.ExecPrepared(ctx, preparedName, nil, nil, nil))
 }
 
 // plan prepares a statement and runs it once, taken back, so that the server
 // keeps a plan of it: what a plan has worked out in advance must not serve the
 // next context.
-func (s *session) plan(ctx context.Context, sql string) error {
-	if err := s.prepare(ctx, sql); err != nil {
+func (s *session) plan(ctx context.Context, r request) error {
+	if err := errors.Join(s.ahead(ctx, r), s.prepare(ctx, r.sql)); err != nil {
 		return err
 	}
 	const savepoint = "bulkhead_plan"
@@ -343,7 +378,7 @@ func (s *session) plan(ctx context.Context, sql string) error {
 		return err
 	}
 	var ignored outcome // the row of the context's own org may be refused for many reasons
-	ignored.note(s.runPrepared(ctx, &ignored))
+	ignored.note(s.runPrepared(ctx, r, &ignored))
 	s.takeHeard()
 	return s.exec(ctx, "ROLLBACK TO SAVEPOINT "+savepoint+"; RELEASE SAVEPOINT "+savepoint)
 }

@@ -50,7 +50,7 @@ func (r *runner) snapshot(ctx context.Context) error {
 		defer s.close(context.WithoutCancel(ctx))
 		r.report.Run.Walls = append(r.report.Run.Walls, s.wall)
 		x := &matrix{
-			pop: pop, marks: r.marks, server: r.snap.Server.Major(), stage: s, report: r.report, inplace: true, paths: r.o.Paths, tick: r.o.Progress,
+			pop: pop, model: r.model, marks: r.marks, server: r.snap.Server.Major(), stage: s, report: r.report, inplace: true, paths: r.o.Paths, tick: r.o.Progress,
 			own:   func(m *member, s Side) int64 { return t.count[m][s] },
 			fresh: func(m *member, s Side) row { return t.bare(m, s) },
 		}

@@ -7,7 +7,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -39,35 +38,17 @@ func (o *Options) contextSettings(s Side, c Context, backend string) []setting {
 		}
 		out = append(out, setting{name, v})
 	}
-	if o.SigningKey != nil && backend != "" && c != Empty {
+	if o.SigningKey != nil && backend != "" && c != Empty { // only where it is learned
 		out = append(out, setting{tenant.SignatureSetting, o.sign(out, c, backend)})
 	}
 	return out
 }
 
-// signatureTime is how long signatures of probes are valid.
-const signatureTime = time.Hour
-
 // sign signs what settings say of org and claims. Garbage keeps the signature
 // of an org that it is not; Expired is signed for the past.
 func (o *Options) sign(settings []setting, c Context, backend string) string {
-	var org, claims string
-	for _, s := range settings {
-		switch s.name {
-		case tenant.OrgSetting:
-			org = s.value
-		case tenant.ClaimsSetting:
-			claims = s.value
-		}
-	}
-	expires := time.Now().Add(signatureTime)
-	switch c {
-	case Expired:
-		expires = time.Now().Add(-signatureTime)
-	case Garbage:
-		org += "-of-another"
-	}
-	return o.SigningKey.SignBackend(backend, org, claims, expires)
+	org, claims := signedPart(settings)
+	return o.SigningKey.SignBackend(backend, signedOrg(c, org), claims, expiry(c))
 }
 
 // garbage is no org of any type but text, and of that none that exists.
@@ -131,35 +112,51 @@ func (t *inTransaction) try(ctx context.Context, a try) outcome {
 	if t.failed != nil {
 		return outcome{broken: t.failed}
 	}
-	actor := a.actor
+	begin := "SAVEPOINT " + probeSavepoint + "; "
+	first, c := a.actor, a.context
 	if a.path == Prepared {
-		if err := t.s.exec(ctx, "SAVEPOINT "+probeSavepoint+"; "+setLocal(t.o.contextSettings(a.aim, Same, t.s.backend))+"; "+t.authorize); err != nil {
-			return t.fail(err)
-		}
-		defer t.undo(ctx)
-		if err := t.s.plan(ctx, a.request.sql); err != nil {
-			return t.noted(err)
-		}
-		if err := t.s.exec(ctx, t.enter(actor, notNone(a.context))); err != nil {
-			return t.noted(err)
-		}
-		var o outcome
-		o.note(t.s.runPrepared(ctx, &o))
-		if a.request.then != "" && o.err == nil {
-			o.note(t.s.query(ctx, Simple, a.request.then, &o))
-		}
-		o.heard = t.s.takeHeard()
-		return o
+		first, c = a.aim, Same
 	}
-	if err := t.s.exec(ctx, "SAVEPOINT "+probeSavepoint+"; "+t.enter(actor, a.context)+"; "+t.authorize); err != nil {
+	if !t.o.enters() {
+		begin += setLocal(t.o.contextSettings(first, c, t.s.backend)) + "; "
+	}
+	if err := t.s.exec(ctx, begin+t.authorize); err != nil {
 		return t.fail(err)
 	}
 	defer t.undo(ctx)
-	return t.s.send(ctx, a.path, a.request)
+	if t.o.enters() && c != None {
+		if err := t.s.become(ctx, t.o, first, c); err != nil {
+			return t.noted(err)
+		}
+	}
+	if a.path != Prepared {
+		return t.s.send(ctx, a.path, a.request)
+	}
+	return t.prepared(ctx, a)
 }
 
-func (t *inTransaction) enter(actor Side, c Context) string {
-	return setLocal(t.o.contextSettings(actor, c, t.s.backend))
+// prepared prepares a request in the context that has been entered, and
+// executes it in that of the probe.
+func (t *inTransaction) prepared(ctx context.Context, a try) outcome {
+	if err := t.s.plan(ctx, a.request); err != nil {
+		return t.noted(err)
+	}
+	var err error
+	if t.o.enters() {
+		err = t.s.become(ctx, t.o, a.actor, notNone(a.context))
+	} else {
+		err = t.s.exec(ctx, setLocal(t.o.contextSettings(a.actor, notNone(a.context), t.s.backend)))
+	}
+	if err != nil {
+		return t.noted(err)
+	}
+	var o outcome
+	o.note(t.s.runPrepared(ctx, a.request, &o))
+	if a.request.then != "" && o.err == nil {
+		o.note(t.s.query(ctx, Simple, a.request.then, &o))
+	}
+	o.heard = t.s.takeHeard()
+	return o
 }
 
 func (t *inTransaction) noted(err error) outcome {
@@ -236,10 +233,12 @@ func (s *sessions) direct(ctx context.Context, side Side, c Context, label strin
 
 // signed gives a session the signature of its context, as the proxy would.
 func (s *session) signed(ctx context.Context, o *Options, side Side, c Context) error {
-	if err := s.learnBackend(ctx); err != nil {
-		return err
+	if !o.sealed {
+		if err := s.learnBackend(ctx); err != nil {
+			return err
+		}
 	}
-	return s.exec(ctx, strings.ReplaceAll(setLocal(o.contextSettings(side, c, s.backend)), ", true)", ", false)"))
+	return s.become(ctx, o, side, c)
 }
 
 // learnBackend asks what a signature is bound to.
@@ -324,6 +323,13 @@ func (s *sessions) tryOn(ctx context.Context, conn *session, a try) (o outcome) 
 		}
 		defer conn.forget(ctx)
 	}
+	if a.path == Prepared && s.o.enters() && s.wall == Direct {
+		if err := s.preparedBefore(ctx, conn, a); err != nil {
+			o.note(err)
+			return o
+		}
+		defer conn.forget(ctx)
+	}
 	if err := conn.exec(ctx, "BEGIN"); err != nil {
 		return outcome{broken: fmt.Errorf("begin: %w", err)}
 	}
@@ -335,7 +341,7 @@ func (s *sessions) tryOn(ctx context.Context, conn *session, a try) (o outcome) 
 	if a.path != Prepared {
 		return conn.send(ctx, a.path, a.request)
 	}
-	if s.wall == Direct {
+	if s.wall == Direct && !s.o.enters() {
 		if err := conn.exec(ctx, setLocal(s.o.contextSettings(a.aim, Same, conn.backend))); err != nil {
 			o.note(err)
 			return o
@@ -343,9 +349,9 @@ func (s *sessions) tryOn(ctx context.Context, conn *session, a try) (o outcome) 
 		defer conn.forget(ctx)
 		prepare := conn.plan
 		if a.unplanned {
-			prepare = conn.prepare
+			prepare = func(ctx context.Context, r request) error { return conn.prepare(ctx, r.sql) }
 		}
-		if err := prepare(ctx, a.request.sql); err != nil {
+		if err := prepare(ctx, a.request); err != nil {
 			o.note(err)
 			return o
 		}
@@ -354,12 +360,33 @@ func (s *sessions) tryOn(ctx context.Context, conn *session, a try) (o outcome) 
 			return o
 		}
 	}
-	o.note(conn.runPrepared(ctx, &o))
+	o.note(conn.runPrepared(ctx, a.request, &o))
 	if a.request.then != "" && o.err == nil && o.broken == nil {
 		o.note(conn.query(ctx, Simple, a.request.then, &o))
 	}
 	o.heard = conn.takeHeard()
 	return o
+}
+
+// preparedBefore prepares a request in the context of the org aimed at, and
+// returns to that of the session: a seal knows no transaction.
+func (s *sessions) preparedBefore(ctx context.Context, conn *session, a try) error {
+	if err := conn.become(ctx, s.o, a.aim, Same); err != nil {
+		return err
+	}
+	if err := conn.exec(ctx, "BEGIN"); err != nil {
+		return err
+	}
+	var err error
+	if a.unplanned {
+		err = conn.prepare(ctx, a.request.sql)
+	} else {
+		err = conn.plan(ctx, a.request)
+	}
+	if err := errors.Join(err, conn.exec(ctx, "ROLLBACK")); err != nil {
+		return err
+	}
+	return conn.become(ctx, s.o, a.actor, notNone(a.context))
 }
 
 func (s *sessions) close(ctx context.Context) {

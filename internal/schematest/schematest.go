@@ -70,7 +70,12 @@ func Get(t testing.TB, name string) *Schema {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &Schema{Name: name, sql: string(text)}
+	return Parse(name, string(text))
+}
+
+// Parse reads a schema from its text.
+func Parse(name, text string) *Schema {
+	s := &Schema{Name: name, sql: text}
 	for _, m := range headLine.FindAllStringSubmatch(s.sql, -1) {
 		switch m[1] {
 		case "app":

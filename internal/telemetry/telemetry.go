@@ -44,6 +44,7 @@ type Telemetry struct {
 	registry *prometheus.Registry
 	version  string
 	provider *sdktrace.TracerProvider // nil if spans are off
+	sampler  sdktrace.Sampler         // the provider's; nil if it is not known
 }
 
 // Setup reads the OTEL_* variables and starts what they ask for: exporter,
@@ -72,7 +73,8 @@ func Setup(ctx context.Context, o Options) (*Telemetry, error) {
 		return nil, errors.Join(err, exporter.Shutdown(ctx))
 	}
 	// The provider reads OTEL_TRACES_SAMPLER, OTEL_BSP_* and OTEL_SPAN_* itself.
-	t.provider = sdktrace.NewTracerProvider(sdktrace.WithBatcher(exporter), sdktrace.WithResource(res))
+	t.provider = sdktrace.NewTracerProvider(sdktrace.WithBatcher(exporter), sdktrace.WithResource(res), sdktrace.WithIDGenerator(idGenerator{}))
+	t.sampler = samplerFromEnv()
 	return t, nil
 }
 

@@ -36,6 +36,7 @@ type Conn struct {
 	paused  bool
 	writing bool // waits for the socket to take more
 	closing bool // CloseWhenDrained
+	ending  bool // CloseWrite
 	closed  bool
 	unix    bool
 }
@@ -72,7 +73,7 @@ func (c *Conn) Pending() int { return c.out.len() }
 // the socket does not take is copied and sent when it does. Errors come to
 // Handler.Closed.
 func (c *Conn) Write(b []byte) {
-	if c.closed || c.closing || len(b) == 0 {
+	if c.closed || c.closing || c.ending || len(b) == 0 {
 		return
 	}
 	if c.tls != nil {
@@ -87,7 +88,7 @@ func (c *Conn) WriteV(bs [][]byte) {
 	switch {
 	case len(bs) == 1:
 		c.Write(bs[0])
-	case c.closed || c.closing || len(bs) == 0:
+	case c.closed || c.closing || c.ending || len(bs) == 0:
 	case c.tls != nil:
 		c.send(c.tls.seal(bs...))
 	case c.out.len() > 0:
@@ -155,6 +156,9 @@ func (c *Conn) writable() {
 	if c.closing {
 		c.Close()
 		return
+	}
+	if c.ending {
+		c.sock.shutdown()
 	}
 	c.protect(func() { c.h.Drained() })
 }
@@ -279,6 +283,21 @@ func (c *Conn) CloseWhenDrained() {
 	c.PauseReading()
 	t := c.loop.NewTimer(c.Close)
 	t.Reset(c.loop.now.Add(lingerTime))
+}
+
+// CloseWrite sends what is pending and then tells the peer that no more will
+// come. What the peer says until it closes the connection is still received.
+func (c *Conn) CloseWrite() {
+	if c.closed || c.closing || c.ending {
+		return
+	}
+	if c.tls != nil {
+		c.send(c.tls.closeNotify())
+	}
+	c.ending = true
+	if !c.closed && c.out.len() == 0 {
+		c.sock.shutdown()
+	}
 }
 
 // Close closes the connection at once.

@@ -116,6 +116,7 @@ type goSocket struct {
 	started bool
 	reading bool   // the loop wants to read
 	out     []byte // on its way to the peer
+	shut    bool   // the writer is to say that this is all
 	closed  bool
 	failed  error
 }
@@ -204,12 +205,13 @@ func (s *goSocket) awaitDelivery(delivered chan struct{}) {
 func (s *goSocket) writeLoop() {
 	for {
 		s.mu.Lock()
-		for len(s.out) == 0 && !s.closed {
+		for len(s.out) == 0 && !s.closed && !s.shut {
 			s.changed.Wait()
 		}
 		b := s.out
 		s.out = nil
-		closed := s.closed
+		closed, shut := s.closed, s.shut
+		s.shut = false
 		s.mu.Unlock()
 		if len(b) > 0 {
 			if _, err := s.nc.Write(b); err != nil {
@@ -221,6 +223,9 @@ func (s *goSocket) writeLoop() {
 		if closed {
 			s.nc.Close()
 			return
+		}
+		if half, ok := s.nc.(interface{ CloseWrite() error }); shut && ok {
+			half.CloseWrite()
 		}
 		s.mu.Lock()
 		s.post(func(c *Conn) { c.writable() })
@@ -270,7 +275,13 @@ func (s *goSocket) detach() {
 	s.loop = nil
 }
 
-func (s *goSocket) shutdown() {}
+// shutdown lets the writer send what it has, and say that this is all.
+func (s *goSocket) shutdown() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.shut = true
+	s.changed.Broadcast()
+}
 
 // close lets the writer send what it has, and close the socket.
 func (s *goSocket) close() {

@@ -35,7 +35,8 @@ BEGIN
             ELSE 'org_id = (SELECT bulkhead.org_id())' END;
         EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', t);
         EXECUTE format('ALTER TABLE %s FORCE ROW LEVEL SECURITY', t);
-        EXECUTE format('CREATE POLICY floor ON %s AS RESTRICTIVE USING (%s)', t, condition);
+        -- A bare equation the planner may ask once, not of each row.
+        EXECUTE format('CREATE POLICY floor ON %s AS RESTRICTIVE USING (%s AND CASE WHEN %s THEN true ELSE false END)', t, condition, condition);
         EXECUTE format('CREATE POLICY base ON %s USING (true)', t);
     END LOOP;
 END $$;

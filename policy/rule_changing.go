@@ -1,0 +1,39 @@
+package policy
+
+// changingValue is about what the planner takes for constant while a statement
+// runs.
+func changingValue() Rule {
+	return Rule{
+		ID:       "G209",
+		Title:    "value that changes while the statement runs",
+		Attack:   "SELECT set_config('x.y', 'B', false), * FROM invoices WHERE org_id = current_setting('x.y')::uuid, with x.y = 'A' before: the first row is A's, the others are B's.",
+		Surfaces: []string{onStatement},
+		Why: "The planner takes a policy's equation and the client's for interchangeable, as both are STABLE: it asks once whether they agree, and each row only " +
+			"the client's. So nothing STABLE may change within a statement that reads a table: no setting by set_config, and no transaction id that is assigned meanwhile.",
+		Gap:     "A STABLE function of the schema whose result does change, by random() or clock_timestamp() say. The floor that `bulkhead harden` writes is asked of each row and holds it.",
+		Blocked: "SELECT name, set_config('x.y', 'B', false) FROM accounts",
+		Allowed: "SELECT set_config('statement_timeout', '5s', true)",
+		Remedy:  "Send set_config as a statement of its own.",
+		check: func(s *subject) []Violation {
+			found := functionRule("G209")(s)
+			for i := range s.statement.Settings {
+				v := &s.statement.Settings[i]
+				if changesValue(v) && v.Name != "" && (s.place == functionBody || s.readsTable()) {
+					return append(found, one("setting "+v.Name+" changes while the statement runs")...)
+				}
+			}
+			return found
+		},
+	}
+}
+
+// readsTable reports whether the statement names a relation that is not the
+// server's own.
+func (s *subject) readsTable() bool {
+	for i := range s.statement.Relations {
+		if !s.isSystemRelation(s.statement.Relations[i].Name) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,77 @@
+package proxy
+
+import (
+	"bytes"
+	"slices"
+
+	"github.com/pgbulkhead/bulkhead/policy"
+)
+
+// The statements PREPARE and EXECUTE: what EXECUTE gives to parameters, and what
+// a statement was made from under an identity that is no longer in force, is
+// judged when it is executed.
+
+// maxSamePrepared bounds what is kept for one name: a client may send PREPARE
+// again and again, and only the server knows which has failed.
+const maxSamePrepared = 16
+
+// mayPrepare reports whether there is room to keep what PREPARE statements do.
+func (s *Session) mayPrepare(ins *policy.Inspection) bool {
+	if len(s.byOrg)+len(ins.Prepares) > maxStatements {
+		return false
+	}
+	return !slices.ContainsFunc(ins.Prepares, func(p policy.PreparedStatement) bool {
+		same := s.byOrg[p.Name]
+		return len(same) >= maxSamePrepared && !slices.Contains(same, p.Inspection)
+	})
+}
+
+// notePrepares keeps what the PREPARE statements of a text do with the org.
+// They count although they may fail, or not be executed: DEALLOCATE, once carried
+// out, ends that.
+func (s *Session) notePrepares(ins *policy.Inspection) {
+	for _, p := range ins.Prepares {
+		if s.byOrg == nil {
+			s.byOrg = make(map[string][]*policy.Inspection)
+		}
+		if !slices.Contains(s.byOrg[p.Name], p.Inspection) {
+			s.byOrg[p.Name] = append(s.byOrg[p.Name], p.Inspection)
+		}
+	}
+}
+
+// decideExecute is the decision on the EXECUTE statements of a text that the
+// rules decide d on: for what was prepared by PREPARE or by Parse.
+func (s *Session) decideExecute(ins *policy.Inspection, d policy.Decision) policy.Decision {
+	for i := range ins.Executes {
+		x := &ins.Executes[i]
+		judge := func(p *policy.Inspection) {
+			if found := s.engine.CheckExecute(p, x, s.context.Org); found.Action > d.Action {
+				d = found
+			}
+		}
+		for _, p := range s.byOrg[x.Name] {
+			judge(p)
+		}
+		if p := s.named[x.Name]; p != nil && p.identity == nil {
+			judge(p.inspection)
+		}
+	}
+	return d
+}
+
+// refusedExecute refuses the Execute of an EXECUTE statement that was allowed
+// when it was parsed: what it names may have been prepared since.
+func (s *Session) refusedExecute(st *step, msg []byte) bool {
+	name, _, _ := bytes.Cut(msg[5:], []byte{0})
+	p := s.portalOf(name)
+	if p == nil || p.inspection == nil || len(p.inspection.Executes) == 0 {
+		return false
+	}
+	d := s.decideExecute(p.inspection, policy.Decision{})
+	if d.Action == policy.Block {
+		s.record(st, d, p.inspection, policy.Extended, nil)
+		s.refuse(st, msg, &d)
+	}
+	return d.Action == policy.Block
+}
