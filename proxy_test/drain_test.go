@@ -44,7 +44,8 @@ func TestDrain_AtTheBoundary(t *testing.T) {
 		if got := replies(batch, 2); got != "I 57P01" {
 			t.Errorf("%s, in a batch: %s, want its ReadyForQuery, then 57P01", mode, got)
 		}
-		p.stop(t) // ends by itself
+		p.stderr.await("the end of the log") // it ends by itself; a second signal would cut it off
+		p.stop(t)
 		admin := p.pg.Connect(t, p.db)
 		var n int
 		if err := admin.QueryRow(t.Context(), "SELECT count(*) FROM documents WHERE body = 'drained'").Scan(&n); err != nil || n != 1 {
