@@ -211,6 +211,7 @@ const (
 	MatchUnequal              // <>, NOT IN, NULLIF, NOT LIKE
 	MatchLike                 // LIKE, ILIKE
 	MatchRegex                // ~, SIMILAR TO, and functions that look for a part
+	MatchPart                 // a part that a function cuts out or replaces
 )
 
 // TermFlags say what happened to column and value before they met. Flags may

@@ -29,7 +29,7 @@ const (
 var flowNames = func() map[string]flowClass {
 	table := make(map[string]flowClass)
 	for class, names := range map[flowClass]string{
-		flowShapes: `lower upper initcap btrim ltrim rtrim trim concat concat_ws left right substr substring replace reverse repeat lpad rpad
+		flowShapes: `lower upper initcap btrim ltrim rtrim concat concat_ws left right substr substring replace reverse repeat lpad rpad
 			translate overlay split_part regexp_replace regexp_substr regexp_match regexp_matches format to_char to_number to_hex to_ascii
 			decode encode convert_from convert_to convert chr md5 sha224 sha256 sha384 sha512 normalize unistr casefold
 			quote_literal quote_ident quote_nullable text varchar bpchar uuid int2 int4 int8 numeric float4 float8 oid name
@@ -38,7 +38,7 @@ var flowNames = func() map[string]flowClass {
 			to_json to_jsonb row_to_json array_to_json json_agg jsonb_agg jsonb_strip_nulls json_strip_nulls jsonb_pretty record_out
 			abs int4abs int8abs sign ceil ceiling floor round trunc int4um int8um int4up int8up int4pl int8pl int48pl int84pl int24pl int42pl
 			int4mi int8mi int48mi int84mi int24mi int42mi int4mul int8mul int48mul int84mul int4div int8div int48div int84div numeric_add numeric_sub numeric_mul numeric_div
-			div power sqrt gcd lcm factorial hashtext hashtextextended uuid_hash hashint4 hashint8 xpath xml xmlparse xmlserialize
+			div power sqrt gcd lcm factorial hashtext hashtextextended uuid_hash hashint4 hashint8 xpath xml
 			to_tsvector to_tsquery plainto_tsquery phraseto_tsquery websearch_to_tsquery tsvector tsquery jsonb json`,
 		flowBuilds: `json_build_object jsonb_build_object json_build_array jsonb_build_array json_object jsonb_object json_object_agg jsonb_object_agg
 			jsonb_set jsonb_insert jsonb_concat`,
@@ -48,12 +48,12 @@ var flowNames = func() map[string]flowClass {
 		flowSets:   "set_config",
 		flowSplits: "string_to_array string_to_table regexp_split_to_array regexp_split_to_table",
 		flowEqual: `uuid_eq texteq int2eq int4eq int8eq int24eq int42eq int28eq int82eq int48eq int84eq numeric_eq bpchareq byteaeq nameeq array_eq record_eq
-			jsonb_eq not_distinct`,
+			jsonb_eq`,
 		flowOrder: `uuid_lt uuid_le uuid_gt uuid_ge uuid_cmp text_lt text_le text_gt text_ge bttextcmp btint2cmp btint4cmp btint8cmp btint48cmp btint84cmp
 			int4lt int4le int4gt int4ge int8lt int8le int8gt int8ge numeric_cmp array_position array_positions arraycontains arraycontained arrayoverlap
 			jsonb_contains jsonb_contained`,
-		flowUnequal: `uuid_ne textne int2ne int4ne int8ne int48ne int84ne numeric_ne array_ne textnlike nlikejoinsel notlike texticnlike textregexne texticregexne`,
-		flowLooks: `starts_with textlike like texticlike textregexeq texticregexeq strpos position textpos regexp_like regexp_count regexp_instr
+		flowUnequal: `uuid_ne textne int2ne int4ne int8ne int48ne int84ne numeric_ne array_ne textnlike notlike texticnlike textregexne texticregexne`,
+		flowLooks: `starts_with textlike like texticlike textregexeq texticregexeq strpos position regexp_like regexp_count regexp_instr
 			jsonb_exists jsonb_exists_any jsonb_exists_all ts_match_vq ts_match_tt jsonb_path_exists jsonb_path_match jsonb_path_exists_opr jsonb_path_match_opr`,
 		flowMember: `json_extract_path json_extract_path_text jsonb_extract_path jsonb_extract_path_text json_object_field json_object_field_text
 			jsonb_object_field jsonb_object_field_text json_array_element json_array_element_text jsonb_array_element jsonb_array_element_text`,
@@ -83,6 +83,7 @@ func (f *flow) call(n node, s *scope) flowValue {
 	case flowSets:
 		return args[min(1, len(args)-1)]
 	case flowShapes:
+		f.comparePart(name.Name, args)
 		return f.combine(args, foldFunction(name.Name))
 	case flowBuilds:
 		return f.built(args)
@@ -109,6 +110,20 @@ func (f *flow) call(n node, s *scope) flowValue {
 		return f.userCall(name, args)
 	}
 	return flowValue{opaque: true}
+}
+
+// comparePart notes what a function that shapes a text looks for in it.
+func (f *flow) comparePart(name string, args []flowValue) {
+	switch name {
+	case "replace", "regexp_replace", "regexp_match", "regexp_matches", "regexp_substr", "split_part", "btrim", "ltrim", "rtrim", "translate":
+		f.compareArgs(opPart, slices.Clone(args))
+	case "substring":
+		if len(args) == 2 {
+			f.compareArgs(opPart, slices.Clone(args))
+		}
+	case "int4mi", "int8mi", "int48mi", "int84mi", "numeric_sub":
+		f.compareArgs(opUnequal, slices.Clone(args))
+	}
 }
 
 // argument follows the argument of a function. A row in it is what its columns
@@ -221,16 +236,19 @@ func (f *flow) combine(args []flowValue, fold func([]string) (string, bool)) flo
 	}
 	texts, constant := make([]string, len(args)), true
 	var v flowValue
-	columns, params, constants := false, false, false
+	var first *column
+	columns, several, params := false, false, false
 	for i, a := range args {
 		v.opaque = v.opaque || a.opaque && len(a.fields) == 0
 		if constant = constant && len(a.leaves) == 1; constant {
 			texts[i], constant = a.leaves[0].text()
 		}
 		for _, l := range a.leaves {
-			columns = columns || l.column != nil
+			if l.column != nil {
+				several = several || columns && l.column != first
+				columns, first = true, l.column
+			}
 			params = params || l.column == nil && l.value.Kind == ValueParam
-			constants = constants || l.column == nil && l.value.Kind == ValueConstant
 		}
 	}
 	if constant && !v.opaque {
@@ -240,6 +258,8 @@ func (f *flow) combine(args []flowValue, fold func([]string) (string, bool)) flo
 	for _, a := range args {
 		for _, l := range a.leaves {
 			switch {
+			case l.column != nil && (several || v.opaque):
+				l.flags |= FlagColumnChanged | FlagColumnInRow // of something larger
 			case l.column != nil:
 				l.flags |= FlagColumnChanged
 			case columns || v.opaque || computed || l.value.Kind == ValueConstant && params:

@@ -13,6 +13,7 @@ const (
 	opLike                    // LIKE; a pattern
 	opRegex                   // SIMILAR TO, ~
 	opNotLike                 // NOT LIKE, !~
+	opPart                    // replace(x, part, ''), and the like
 	opLooks                   // @@, ?: looks for one side in the other
 	opShape                   // ||, +: the result has the operands in it
 	opJSON                    // ->, ->>: a member of the left one
@@ -110,7 +111,7 @@ func (f *flow) compare(op operator, l, r flowValue) {
 		r.leaves = append(r.leaves[:len(r.leaves):len(r.leaves)], f.inside(r)...)
 	}
 	f.compareLeaves(op, l.leaves, r.leaves)
-	if op == opLike || op == opRegex || op == opNotLike {
+	if op == opLike || op == opRegex || op == opNotLike || op == opPart {
 		return // what stands left of LIKE is no pattern
 	}
 	f.compareLeaves(op, r.leaves, l.leaves)
@@ -150,6 +151,8 @@ func (o operator) match() Match {
 		return MatchLike
 	case opRegex, opLooks:
 		return MatchRegex
+	case opPart:
+		return MatchPart
 	}
 	return MatchEqual
 }

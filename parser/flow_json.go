@@ -10,8 +10,8 @@ const AnyMember = "*"
 func (f *flow) jsonMember(document, key flowValue) flowValue {
 	v := flowValue{opaque: document.opaque && len(document.leaves) == 0}
 	var k Value
-	if len(key.leaves) == 1 && key.leaves[0].column == nil {
-		k = key.leaves[0].value
+	if n := len(key.leaves); n > 0 && key.leaves[n-1].column == nil {
+		k = key.leaves[n-1].value // of a path the last part
 	}
 	if !f.spend(len(document.leaves)) {
 		return v

@@ -35,3 +35,12 @@ func TestFlow_Bounded(t *testing.T) {
 		}
 	}
 }
+
+// Each function that is followed is one of the server's.
+func TestFlow_FunctionsExist(t *testing.T) {
+	for name := range flowNames {
+		if _, ok := ClassifyFunction(name); !ok {
+			t.Errorf("no PostgreSQL has the function %s", name)
+		}
+	}
+}

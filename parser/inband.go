@@ -19,6 +19,13 @@ const (
 	IdentityOrg   = "bulkhead.org_id"
 )
 
+// MayHoldToken reports whether a text that cannot be parsed may be meant for
+// the proxy, with a token in it.
+func MayHoldToken(text string) bool {
+	b := []byte(text)
+	return mentions(b, "bulkhead") && mentions(b, "token")
+}
+
 // ParseIdentity recognises a text that is exactly one of
 //
 //	SET [SESSION | LOCAL] bulkhead.token { = | TO } '...'

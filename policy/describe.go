@@ -58,6 +58,9 @@ func sorted(names []string) []string {
 // read, so its literals cannot be told from the rest.
 func (e *Engine) notUnderstood(i *Inspection, err error) {
 	i.Effects.Set = parser.EffectUnknown
+	if parser.MayHoldToken(i.source) {
+		i.Settings = []string{parser.IdentityToken}
+	}
 	var why *parser.Error
 	if !errors.As(err, &why) {
 		i.Decision = e.refuse("G702", "the statement cannot be walked through")

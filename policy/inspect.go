@@ -20,7 +20,7 @@ func (e *Engine) inspect(text string) *Inspection {
 	i.ResetsInside = k.options.resetsInside(batch)
 	i.Begins, i.Ends = transactionOf(batch)
 	i.Tenantless = tenantless(batch)
-	i.readTerms(batch)
+	i.readTerms(batch, k.options.parse.TenantColumns)
 	fresh := e.lookup.fresh(k)
 	for n := range batch.Statements {
 		s := &subject{batch: batch, statement: &batch.Statements[n], options: k.options, known: k, fresh: fresh}

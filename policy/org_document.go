@@ -11,20 +11,22 @@ import (
 // or as JSON. Other columns of the row are there too, so only what certainly
 // is about the org counts.
 func (f orgForm) namesInRow(t *orgTerm, value, org string) bool {
-	if t.keyed {
+	if t.keyed && t.key != parser.AnyMember {
 		return f.isOrgKey(t, lastKey(t.key)) && !f.partOf(value, org)
 	}
 	var document any
 	if json.Unmarshal(bytesOf(value), &document) == nil {
 		switch document.(type) {
-		case map[string]any, []any:
+		case []any:
+			return f.otherUUID(value, org)
+		case map[string]any:
 			return f.memberNames(document, func(key string) bool { return f.isOrgKey(t, key) }, org)
 		}
 	}
 	if strings.Contains(value, t.column) && !f.holds(value, org) {
 		return strings.ContainsAny(strings.ReplaceAll(value, t.column, ""), "0123456789abcdefghijklmnopqrstuvwxyz")
 	}
-	return f.otherUUID(value, org)
+	return f.otherUUID(value, org) && !f.holds(value, org)
 }
 
 // isOrgKey reports whether a key is that of the column.

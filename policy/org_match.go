@@ -17,8 +17,8 @@ func (f orgForm) names(t *orgTerm, value, org string) bool {
 		return true
 	}
 	switch {
-	case t.flags&parser.FlagComputed != 0:
-		return t.match != parser.MatchUnequal // an id in disguise
+	case t.flags&parser.FlagComputed != 0: // an id in disguise
+		return t.match != parser.MatchUnequal && t.flags&parser.FlagColumnInRow == 0
 	case t.flags&parser.FlagColumnInRow != 0:
 		return f.namesInRow(t, value, org)
 	case t.flags&(parser.FlagDocument|parser.FlagValueChanged) == parser.FlagDocument:
@@ -34,6 +34,9 @@ func (f orgForm) names(t *orgTerm, value, org string) bool {
 		return !f.holds(value, org) && !matchesLike(value, org) && !matchesLike(value, compactID(org)) && !(changed && f.partOf(value, org))
 	case parser.MatchRegex:
 		return !f.matchesRegex(value, org)
+	case parser.MatchPart:
+		part := inClass.ReplaceAllString(value, "")
+		return len(part) >= leastPart[f] && !f.partOf(part, org)
 	}
 	switch {
 	case t.flags&parser.FlagColumnChanged != 0:
@@ -43,6 +46,10 @@ func (f orgForm) names(t *orgTerm, value, org string) bool {
 	}
 	return !f.same(value, org) && !f.sameText(bytesOf(value), org) // the own org, or an array of it
 }
+
+// leastPart is from how many characters on what a function looks for in an id
+// may be another: a function that puts ids into another form looks for less.
+var leastPart = [...]int{orgText: 3, orgUUID: minFragment, orgInteger: 2}
 
 // namesBound is names for a value of a Bind message.
 func (f orgForm) namesBound(t *orgTerm, format int16, value []byte, org string) bool {

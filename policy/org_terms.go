@@ -3,6 +3,7 @@ package policy
 import (
 	"cmp"
 	"slices"
+	"strings"
 
 	"github.com/pgbulkhead/bulkhead/parser"
 )
@@ -35,11 +36,12 @@ type Execution struct {
 
 // readTerms fills in what meets tenant columns. It marks the batch as read
 // where it reads a constant.
-func (i *Inspection) readTerms(b *parser.Batch) {
+func (i *Inspection) readTerms(b *parser.Batch, columns []string) {
 	for n := range b.Statements {
 		s := &b.Statements[n]
 		constants, params := len(i.orgConstants), len(i.orgParams)
 		i.addTerms(b, s)
+		i.addSettings(b, s, columns)
 		constantsOf, paramsOf := i.orgConstants[constants:], i.orgParams[params:]
 		if s.Kind == parser.KindPrepare && len(constantsOf)+len(paramsOf) > 0 {
 			of := &Inspection{Kind: s.Kind.String(), orgConstants: slices.Clone(constantsOf), orgParams: slices.Clone(paramsOf)}
@@ -66,6 +68,55 @@ func (i *Inspection) addTerms(b *parser.Batch, s *parser.Statement) {
 			i.orgParams = append(i.orgParams, term)
 		}
 	}
+}
+
+// addSettings adds what is written to settings of the application's own that are
+// called as a column of the org: SET app.tenant_id = 'B'. An application that
+// still sends them may name its own.
+func (i *Inspection) addSettings(b *parser.Batch, s *parser.Statement, columns []string) {
+	for k := range s.Settings {
+		v := &s.Settings[k]
+		if v.Action != parser.SettingSet || len(v.Values) != 1 || !isOrgSetting(v.Name, columns) {
+			continue
+		}
+		term := orgTerm{column: v.Name, param: v.Values[0].Param, flags: parser.FlagAlternative, write: true}
+		if text, ok := b.Constant(v.Values[0]); ok {
+			term.value = text
+			i.orgConstants = append(i.orgConstants, term)
+		} else if v.Values[0].Kind == parser.ValueParam {
+			i.orgParams = append(i.orgParams, term)
+		}
+	}
+}
+
+// isOrgSetting reports whether a setting is called as a column of the org, with
+// current in front or without the id: app.tenant_id, my.current_tenant.
+func isOrgSetting(name string, columns []string) bool {
+	dot := strings.LastIndexByte(name, '.')
+	if dot < 0 {
+		return false
+	}
+	last := strings.TrimPrefix(strings.ToLower(compactName(name[dot+1:])), "current")
+	for _, c := range columns {
+		c = strings.ToLower(compactName(c))
+		if last == c || last == strings.TrimSuffix(c, "id") {
+			return true
+		}
+	}
+	return false
+}
+
+// StartupOrg is the decision on a startup parameter that is called as a column
+// of the org, for a session of that org: SET in another costume.
+func (e *Engine) StartupOrg(name, value, org string) Decision {
+	if !isOrgSetting(name, e.options().parse.TenantColumns) {
+		return Decision{}
+	}
+	t := orgTerm{column: strings.ToLower(name), flags: parser.FlagAlternative, write: true}
+	if isNoOrg(value) || !e.options().form.names(&t, value, org) {
+		return Decision{}
+	}
+	return e.refuse(otherOrgLiteralID, t.reason())
 }
 
 // sortParams puts the parameters in order.
@@ -126,6 +177,9 @@ func stricter(a, b Decision) Decision {
 }
 
 func (t *orgTerm) reason() string {
+	if strings.Contains(t.column, ".") {
+		return "a literal that setting " + t.column + " is given is not this session's org"
+	}
 	if t.write {
 		return "a literal written to column " + t.column + " is not this session's org"
 	}

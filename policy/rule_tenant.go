@@ -5,11 +5,11 @@ func otherOrgLiteral() Rule {
 		ID:       "G801",
 		Title:    "another org named in a literal",
 		Attack:   "SELECT * FROM accounts WHERE org_id = 'B': on tables with row security nothing is found, on others everything of B; either way somebody tries.",
-		Surfaces: []string{onStatement},
+		Surfaces: []string{onStatement, onStartup},
 		Why: "A literal that meets a column that carries the org must be the session's own org. It is compared as the server compares it " +
 			"(spellings of a uuid, forms of an integer); a literal that is no id of this form is refused. Literals are followed through aliases, sub-selects, " +
 			"common table expressions, VALUES, joins, set operations, JSON documents, EXECUTE, columns that are compared with the org's, and the server's own functions " +
-			"of text and numbers. A pattern must match the own org.",
+			"of text and numbers. A pattern must match the own org. A setting of the application's that is called as such a column (app.tenant_id) counts as one.",
 		Gap: "What a function of the schema makes of a literal, and the rows of COPY FROM STDIN, are not followed; " +
 			"nor are numbers that an integer column is compared with by %, bits or a hash.",
 		Blocked: "SELECT * FROM accounts WHERE org_id = 'B'",

@@ -43,6 +43,12 @@ func (e *Engine) NoOrg() Decision {
 	return decide(ruleByID("G803"), Block, Violation{Reason: "the token of this session names no org, and none was picked"})
 }
 
+// TokenStays is the decision on a text that may hold a token and that no rule
+// refuses. It blocks in every mode: the token would get into the server's log.
+func (e *Engine) TokenStays() Decision {
+	return decide(ruleByID("G201"), Block, Violation{Reason: "the text may hold a token, which never goes to the server"})
+}
+
 // OrgNotGranted is the decision on picking an org that the token does not
 // name. It blocks in every mode.
 func (e *Engine) OrgNotGranted() Decision {

@@ -85,6 +85,9 @@ func (s *Session) startupDecision() policy.Decision {
 	var observed policy.Decision
 	for _, p := range s.startup.settings {
 		d := s.engine.StartupParameter(p.name, p.value)
+		if d.Action == policy.Allow {
+			d = s.engine.StartupOrg(p.name, p.value, s.context.Org)
+		}
 		if d.Action == policy.Block {
 			return d
 		}

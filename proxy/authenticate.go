@@ -150,6 +150,7 @@ func (s *Session) verified(st *step, id *auth.Identity, err error) {
 		return
 	}
 	s.env.opts.Throttle.Succeeded(s.client.throttle)
+	st.ask(authenticated{})
 	s.identity = id
 	ctx, err := s.env.contexts.resolve(s.env.opts.Resolver, id)
 	if err != nil {
@@ -160,6 +161,13 @@ func (s *Session) verified(st *step, id *auth.Identity, err error) {
 	}
 	s.context = ctx
 	s.attach(st)
+}
+
+// makeRoom ends a session that has not authenticated yet, for another client.
+func (s *Session) makeRoom(st *step) {
+	if s.phase < phaseAttaching {
+		s.end(st, endRefused, &errTooManyClients)
+	}
 }
 
 // authFailed ends the session. The client learns nothing of the reason; the

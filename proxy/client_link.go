@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"container/list"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -26,7 +27,8 @@ type clientLink struct {
 	sess *Session
 
 	timer     *loop.Timer
-	waiter    *waiter // the last request for a server connection
+	stranger  *list.Element // in Server.strangers, whose mu guards it
+	waiter    *waiter       // the last request for a server connection
 	key       cancelKey
 	connGone  bool // the socket is closed
 	finished  bool // the session is closed and forgotten
@@ -182,6 +184,8 @@ func (c *clientLink) carryOut(r request) {
 			}
 			return func(st *step) { c.sess.databaseOpened(st, engine, e) }
 		}, c.srv.workers.open)
+	case authenticated:
+		c.srv.authenticated(c)
 	case borrowServer:
 		c.borrow()
 	case stopWaiting:

@@ -148,7 +148,7 @@ func (s *Session) textMessage(st *step, b []byte, size int) int {
 		return len(b)
 	}
 	d := s.decide(ins)
-	if e := s.unsupported(ins, extended); e != nil && d.Action != policy.Block {
+	if e := s.unsupported(ins, extended, len(text)); e != nil && d.Action != policy.Block {
 		return s.refuseMalformed(st, msg, *e)
 	}
 	if d.Action != policy.Block && (!s.serverNeeded(st) || extended && !s.settledName(st, name, true) || !s.settledNames(st, ins.Effects.Prepared)) {
@@ -183,7 +183,9 @@ func (s *Session) carryText(st *step, msg, name, text []byte, ins *policy.Inspec
 		s.keepObserved(d)
 	}
 	s.encoded = s.encoded || ins.Encoding
-	s.notePrepares(ins)
+	if s.notePrepares(ins); len(ins.Prepares) > 0 {
+		s.holdPrepares(len(text))
+	}
 	if extended {
 		s.sendParse(st, msg, name, text, ins)
 	} else {
@@ -202,20 +204,23 @@ func (s *Session) decide(ins *policy.Inspection) policy.Decision {
 	case d.Action == policy.Block:
 	case s.context.Org == "" && !ins.Tenantless:
 		return s.engine.NoOrg()
-	case d.Action == policy.Observe && slices.Contains(ins.Settings, parser.IdentityToken):
+	case !slices.Contains(ins.Settings, parser.IdentityToken):
+	case d.Action == policy.Observe:
 		d.Action = policy.Block // what may hold a token goes nowhere
+	case s.engine.Observes("G201") || ins.Effects.Has(parser.EffectUnknown):
+		return s.engine.TokenStays() // the rule that would refuse it is off
 	}
 	return d
 }
 
 // unsupported is why a text that no rule refuses cannot be carried out here.
-func (s *Session) unsupported(ins *policy.Inspection, extended bool) *clientError {
+func (s *Session) unsupported(ins *policy.Inspection, extended bool, size int) *clientError {
 	switch {
 	case ins.ResetsInside && (s.env.opts.Pool.Shared || s.env.opts.Signing.enabled()):
 		return &errResetInside
 	case extended && s.losesChallenge(ins):
 		return &errDiscardSealed
-	case len(ins.Prepares) > 0 && !s.mayPrepare(ins):
+	case len(ins.Prepares) > 0 && !s.mayPrepare(ins, size):
 		return &errStatements
 	}
 	return s.unfit(ins)
@@ -278,7 +283,7 @@ func (s *Session) sendQuery(st *step, msg, text []byte, ins *policy.Inspection) 
 		s.wait = waitSettled
 	}
 	if s.losesChallenge(ins) {
-		s.sc.challenge = 0
+		s.sc.loseChallenge()
 	}
 	if s.resetsLabel(ins) {
 		s.relabel, s.wait = true, waitReset
@@ -464,6 +469,9 @@ func (s *Session) functionCall(st *step, b []byte, size int) int {
 	}
 	if !largeObjectCall(oid) {
 		s.note(&unknownCall)
+	}
+	if s.sc.unsynced {
+		s.sc.doubtful("a FunctionCall came before the Sync of an extended query") // as for a Query
 	}
 	n := min(size, len(b))
 	s.sc.owed.push(owed{kind: owedCall})

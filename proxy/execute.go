@@ -15,9 +15,10 @@ import (
 // again and again, and only the server knows which has failed.
 const maxSamePrepared = 16
 
-// mayPrepare reports whether there is room to keep what PREPARE statements do.
-func (s *Session) mayPrepare(ins *policy.Inspection) bool {
-	if len(s.byOrg)+len(ins.Prepares) > maxStatements {
+// mayPrepare reports whether there is room to keep what PREPARE statements of a
+// text of the size do.
+func (s *Session) mayPrepare(ins *policy.Inspection, size int) bool {
+	if len(s.byOrg)+len(ins.Prepares) > maxStatements || s.byOrgBytes > 0 && !s.mayName(size) {
 		return false
 	}
 	return !slices.ContainsFunc(ins.Prepares, func(p policy.PreparedStatement) bool {
@@ -38,6 +39,14 @@ func (s *Session) notePrepares(ins *policy.Inspection) {
 			s.byOrg[p.Name] = append(s.byOrg[p.Name], p.Inspection)
 		}
 	}
+}
+
+// forgetPrepares: the server has none of them any more.
+func (s *Session) forgetPrepares() {
+	before := s.beyond()
+	clear(s.byOrg)
+	s.byOrgBytes = 0
+	s.share.hold(s.beyond() - before)
 }
 
 // decideExecute is the decision on the EXECUTE statements of a text that the

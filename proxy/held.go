@@ -8,7 +8,8 @@ package proxy
 // mayName reports whether the session may have one more named statement, with
 // a Parse of the size.
 func (s *Session) mayName(size int) bool {
-	return len(s.named) < maxStatements && s.namedBytes+size <= maxStatementsHeld && s.share.hasRoom(s.more(size))
+	fits := len(s.named) == 0 || len(s.named) < maxStatements && s.namedBytes+s.byOrgBytes+size <= maxStatementsHeld
+	return fits && s.share.hasRoom(s.more(size))
 }
 
 // setNamed notes a named prepared statement; nil: there is none.
@@ -25,6 +26,13 @@ func (s *Session) setNamed(name string, p *prepared) {
 		s.named[name] = p
 		s.namedBytes += p.size
 	}
+	s.share.hold(s.beyond() - before)
+}
+
+// holdPrepares counts what is kept of the PREPARE statements of a text.
+func (s *Session) holdPrepares(size int) {
+	before := s.beyond()
+	s.byOrgBytes += size
 	s.share.hold(s.beyond() - before)
 }
 
@@ -59,10 +67,12 @@ func (s *Session) letGo() {
 }
 
 // beyond is how much more than sessionHeld the session holds.
-func (s *Session) beyond() int { return max(0, s.namedBytes+s.heldBytes-sessionHeld) }
+func (s *Session) beyond() int { return max(0, s.namedBytes+s.byOrgBytes+s.heldBytes-sessionHeld) }
 
 // more is by how much beyond grows with n bytes more.
-func (s *Session) more(n int) int { return max(0, s.namedBytes+s.heldBytes+n-sessionHeld) - s.beyond() }
+func (s *Session) more(n int) int {
+	return max(0, s.namedBytes+s.byOrgBytes+s.heldBytes+n-sessionHeld) - s.beyond()
+}
 
 // hold counts n bytes more, or less.
 func (o *orgShare) hold(n int) {

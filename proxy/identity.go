@@ -89,7 +89,7 @@ func (s *Session) releaseServer(st *step) {
 	s.pin, s.settled, s.touched, s.sequences = 0, 0, false, 0
 	s.endPortals()
 	clear(s.onServer)
-	clear(s.byOrg)
+	s.forgetPrepares()
 	s.relabel = false
 	if s.pooling() {
 		if s.holdsUnnamed() {

@@ -57,7 +57,9 @@ type owed struct {
 	// challenge: the first row of the reply is a challenge of the sealed
 	// tenant context, and has not come yet.
 	challenge bool
-	left      int
+	// spent: a message behind it takes that challenge away.
+	spent bool
+	left  int
 	// rows takes the rows of the reply to an own Query, nil for none.
 	rows *stateRows
 	// local is the reply of an owedLocal.

@@ -86,6 +86,17 @@ func (s *Session) losesChallenge(ins *policy.Inspection) bool {
 	return s.env.opts.Signing.Sealed && ins.Effects.Has(parser.EffectDiscardAll|parser.EffectDiscard)
 }
 
+// loseChallenge: a text is sent that takes the challenge away, also one that a
+// label in front of it is still to bring.
+func (sc *serverConn) loseChallenge() {
+	sc.challenge = 0
+	for i := range sc.owed.len() {
+		if o := sc.owed.at(i); o.challenge {
+			o.spent = true
+		}
+	}
+}
+
 // maxChallengeRow bounds the row of a challenge.
 const maxChallengeRow = 64
 

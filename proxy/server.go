@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"container/list"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -113,11 +114,14 @@ type Server struct {
 	dialing sync.WaitGroup
 	gate    loginGate
 
-	mu       sync.Mutex // guards what follows
-	clients  int
-	draining bool
-	drained  chan struct{} // closed when draining and no client is left
-	allGone  sync.Once
+	mu      sync.Mutex // guards what follows
+	clients int
+	// strangers are the *clientLink that have not authenticated yet, the one
+	// that has come first in front.
+	strangers list.List
+	draining  bool
+	drained   chan struct{} // closed when draining and no client is left
+	allGone   sync.Once
 }
 
 // New makes a server and binds its listeners. Run serves.
@@ -293,7 +297,10 @@ func (s *Server) accept(l *loopState, conn *loop.Conn) {
 	c.timer = l.NewTimer(c.tick)
 	conn.SetHandler(c)
 	l.clients[c] = struct{}{}
-	refused := s.admit()
+	refused, oldest := s.admit(c)
+	if oldest != nil {
+		oldest.later(func(st *step) { oldest.sess.makeRoom(st) })
+	}
 	if refused != nil {
 		c.turn(func(st *step) { c.sess.end(st, endRefused, refused) })
 		return
@@ -301,18 +308,40 @@ func (s *Server) accept(l *loopState, conn *loop.Conn) {
 	c.settle()
 }
 
-// admit counts a client, or says why it may not come in.
-func (s *Server) admit() *clientError {
+// admit counts a client, or says why it may not come in. Where all places are
+// taken, the client that has waited longest for its authentication makes room:
+// connections that never authenticate must not keep out those that do.
+func (s *Server) admit(c *clientLink) (refused *clientError, oldest *clientLink) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.clients++
 	switch {
 	case s.draining:
-		return &errDraining
-	case s.clients > s.env.limits().MaxClients:
-		return &errTooManyClients
+		return &errDraining, nil
+	case s.clients <= s.env.limits().MaxClients:
+	case s.strangers.Len() == 0:
+		return &errTooManyClients, nil
+	default:
+		oldest = s.strangers.Remove(s.strangers.Front()).(*clientLink)
+		oldest.stranger = nil
 	}
-	return nil
+	c.stranger = s.strangers.PushBack(c)
+	return nil, oldest
+}
+
+// authenticated: the client keeps its place.
+func (s *Server) authenticated(c *clientLink) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.known(c)
+}
+
+// known takes a client out of the strangers. The caller holds mu.
+func (s *Server) known(c *clientLink) {
+	if c.stranger != nil {
+		s.strangers.Remove(c.stranger)
+		c.stranger = nil
+	}
 }
 
 func (s *Server) clientEnded(c *clientLink) {
@@ -321,6 +350,7 @@ func (s *Server) clientEnded(c *clientLink) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.clients--
+	s.known(c)
 	if s.draining && s.clients == 0 {
 		s.allGone.Do(func() { close(s.drained) })
 	}

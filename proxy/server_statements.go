@@ -346,7 +346,7 @@ func (s *Session) carriedOut(ins *policy.Inspection) {
 		s.forgetNamed()
 		clear(s.onServer)
 		clear(s.byStatement)
-		clear(s.byOrg)
+		s.forgetPrepares()
 		s.sc.known.clear()
 	}
 }

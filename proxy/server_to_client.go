@@ -42,7 +42,9 @@ func (sc *serverConn) message(st *step, b []byte, size int, r replies) (int, err
 				return 0, nil
 			}
 			o.challenge = false
-			sc.challenge, err = challengeRow(b[5:size])
+			if sc.challenge, err = challengeRow(b[5:size]); o.spent {
+				sc.challenge = 0
+			}
 		}
 	case 'S':
 		pass, err = sc.parameterStatus(st, b[5:size], r)

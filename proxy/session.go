@@ -405,6 +405,15 @@ func (s *Session) nextDeadline() (time.Time, *clientError, endReason) {
 	return s.idleDeadline()
 }
 
+// serverWaits reports whether the server waits for the client to end a
+// transaction, a batch or a message.
+func (s *Session) serverWaits() bool {
+	if s.in.rest > 0 && !s.in.drop && s.sc.copying == copyNone {
+		return !s.sc.owed.runs()
+	}
+	return s.sc.owed.len() == 0 && (s.sc.tx != txIdle || s.sc.unsynced || len(s.in.partial) > 0)
+}
+
 // statementDeadline is when the statement that runs is cancelled, zero for
 // never.
 func (s *Session) statementDeadline() time.Time {
@@ -424,7 +433,7 @@ func (s *Session) idleDeadline() (time.Time, *clientError, endReason) {
 	if at := s.statementDeadline(); !at.IsZero() {
 		return at, nil, endUnknown
 	}
-	if s.reopen != "" || s.sc != nil && s.sc.owed.len() == 0 && s.sc.tx != txIdle {
+	if s.reopen != "" || s.sc != nil && s.serverWaits() {
 		if l.IdleInTransaction > 0 {
 			return s.activity.Add(l.IdleInTransaction), &errIdleInTransaction, endIdle
 		}

@@ -147,11 +147,11 @@ func TestSession_Startup(t *testing.T) {
 	id, err := env.opts.Verifier.Verify(t.Context(), st.requests[0].(verifyToken).token)
 	st.reset()
 	s.tokenVerified(&st, id, err)
-	if len(st.requests) != 1 || s.phase != phaseAttaching {
+	if len(st.requests) != 2 || s.phase != phaseAttaching {
 		t.Fatalf("requests %v, phase %v", st.requests, s.phase)
 	}
-	if _, ok := st.requests[0].(borrowServer); !ok {
-		t.Fatalf("asks for %T, want a server connection", st.requests[0])
+	if _, ok := st.requests[1].(borrowServer); !ok {
+		t.Fatalf("asks for %T, want a server connection", st.requests[1])
 	}
 	// Time goes by: the client is told, and the session is over.
 	st.reset()

@@ -72,7 +72,8 @@ type sessionState struct {
 	byStatement map[string]bool
 	// byOrg is what the client's PREPARE statements do with the org, by the
 	// name that they give: all of those that the server may have carried out.
-	byOrg map[string][]*policy.Inspection
+	byOrg      map[string][]*policy.Inspection
+	byOrgBytes int // of the texts, until all of them are gone
 	// custom are the settings with a dot in their name that the client has
 	// SET: the server shows them in no list.
 	custom []string
@@ -314,7 +315,7 @@ func (s *Session) stateKnown(o *owed) {
 	if s.pin&pinPrepared == 0 {
 		clear(s.onServer)
 		clear(s.byStatement)
-		clear(s.byOrg)
+		s.forgetPrepares()
 	}
 	s.state = s.encode(o.rows.settings)
 	s.sc.state = s.state

@@ -38,6 +38,8 @@ type (
 	// openDatabase asks for the engine of a database that is not known yet;
 	// answered by databaseOpened.
 	openDatabase struct{ name string }
+	// authenticated says that the session's token was verified.
+	authenticated struct{}
 	// borrowServer asks for a server connection; answered by serverBorrowed.
 	borrowServer struct{}
 	// stopWaiting takes borrowServer back.
@@ -57,18 +59,19 @@ type (
 	closeClient struct{}
 )
 
-func (startTLS) isRequest()     {}
-func (verifyToken) isRequest()  {}
-func (inspectText) isRequest()  {}
-func (openDatabase) isRequest() {}
-func (borrowServer) isRequest() {}
-func (stopWaiting) isRequest()  {}
-func (returnServer) isRequest() {}
-func (returnClean) isRequest()  {}
-func (closeIdle) isRequest()    {}
-func (cancelQuery) isRequest()  {}
-func (cancelOwn) isRequest()    {}
-func (closeClient) isRequest()  {}
+func (startTLS) isRequest()      {}
+func (authenticated) isRequest() {}
+func (verifyToken) isRequest()   {}
+func (inspectText) isRequest()   {}
+func (openDatabase) isRequest()  {}
+func (borrowServer) isRequest()  {}
+func (stopWaiting) isRequest()   {}
+func (returnServer) isRequest()  {}
+func (returnClean) isRequest()   {}
+func (closeIdle) isRequest()     {}
+func (cancelQuery) isRequest()   {}
+func (cancelOwn) isRequest()     {}
+func (closeClient) isRequest()   {}
 
 // outbox collects the bytes of one step for one socket, as pieces that may
 // point into the input of the step. Pieces that lie side by side in memory

@@ -77,3 +77,25 @@ func TestPool_AbandonedEnds(t *testing.T) {
 	c.Conn.Close()
 	expectRows(t, "with the one place", p.connect(t, orgA), "SELECT 1", "[[1]]")
 }
+
+// A client that keeps a server connection by half of a batch, or of a message,
+// is in a transaction as far as others of its org can tell.
+func TestPool_HalfSent(t *testing.T) {
+	p := start(t, options{mode: "transaction", pool: "max_server_connections: 1, max_per_org: 1", extra: "limits: {idle_in_transaction_timeout: 300ms}"})
+	for what, send := range map[string][]byte{
+		"a batch":           append(parse("", "SELECT 1"), wiretest.Flush...),
+		"a Bind":            append(append(parse("", "SELECT $1"), wiretest.Flush...), bind("", "", "x")[:9]...),
+		"a Bind on its own": bind("", "", "xxxxxxxxxxxx")[:12],
+	} {
+		c := p.connect(t, orgA)
+		c.Send(send)
+		var last wiretest.Message
+		for m, err := c.Receive(); err == nil; m, err = c.Receive() {
+			last = m
+		}
+		if last.Type != 'E' || last.Field('C') != "25P03" {
+			t.Errorf("half of %s: %s, want 25P03", what, last)
+		}
+		expectRows(t, "after half of "+what, p.connect(t, orgA), "SELECT 1", "[[1]]")
+	}
+}

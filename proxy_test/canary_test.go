@@ -1,6 +1,7 @@
 package proxytest
 
 import (
+	"context"
 	"net/http"
 	"strings"
 	"testing"
@@ -63,6 +64,69 @@ verify: {interval: 200ms, dsn: "` + p.pg.DSN(pgtest.Superuser, p.db) + `", orgs:
 	for _, secret := range []string{orgA, orgB, "CANARY"} {
 		if strings.Contains(p.stderr.String(), secret) {
 			t.Errorf("the log holds %s", secret)
+		}
+	}
+}
+
+// A database that is busy, half migrated or gone takes nothing out of
+// service in the name of isolation.
+func TestCanary_TroubleIsNoLeak(t *testing.T) {
+	o := options{version: versions(t)[0], server: pgtest.New(t, pgtest.Options{Version: versions(t)[0]})}
+	o.prepare = func(p *proxy) { hardenAll(t, p, dbcontext.Plain) }
+	o.configure = func(p *proxy) string {
+		return `audit: {global_tables: [countries]}
+verify: {interval: 50ms, dsn: "` + p.pg.DSN(pgtest.Superuser, p.db) + `", orgs: ["` + orgA + `", "` + orgB + `"]}
+`
+	}
+	p := start(t, o)
+	// Rows come and go all the time: a session that cannot share the
+	// administrator's snapshot sees others than it.
+	busy, ended := make(chan struct{}), make(chan struct{})
+	conn := p.pg.Connect(t, p.db)
+	go func() {
+		defer close(ended)
+		for {
+			select {
+			case <-busy:
+				return
+			default:
+			}
+			if _, err := conn.Exec(context.Background(), "WITH gone AS (DELETE FROM accounts WHERE name = 'busy' RETURNING 1) INSERT INTO accounts (org_id, name) SELECT '"+orgA+"', 'busy' FROM generate_series(1, 3) WHERE pg_sleep(0.02) IS NOT NULL"); err != nil {
+				return
+			}
+		}
+	}()
+	p.canaryRuns(t, 2)
+	p.pg.Exec(t, p.db, "CREATE TABLE later (org_id uuid, note text); DROP TABLE messages CASCADE")
+	p.canaryRuns(t, 1)
+	close(busy)
+	<-ended
+	conn.Close(context.Background())
+	failed := strings.Count(p.stderr.String(), "isolation could not be verified")
+	p.pg.Kill()
+	for strings.Count(p.stderr.String(), "isolation could not be verified") < failed+2 {
+		if _, body := get(t, p.consoleURL(t)+"/readyz"); strings.Contains(body, `"isolation"`) {
+			t.Fatalf("/readyz without a server: %s", body)
+		}
+	}
+	if log := p.stderr.String(); strings.Contains(log, "isolation does not hold") {
+		t.Errorf("trouble was taken for a leak: %s", tail(log))
+	}
+}
+
+// canaryRuns waits for more runs of the canary that came to a result.
+func (p *proxy) canaryRuns(t *testing.T, more int) {
+	t.Helper()
+	count := func() int {
+		return strings.Count(p.stderr.String(), `"isolation verified"`) + strings.Count(p.stderr.String(), "isolation could not be verified where")
+	}
+	deadline := time.Now().Add(time.Minute)
+	for want := count() + more; count() < want; time.Sleep(10 * time.Millisecond) {
+		if _, body := get(t, p.consoleURL(t)+"/readyz"); strings.Contains(body, `"isolation"`) {
+			t.Fatalf("/readyz: %s\n%s", body, tail(p.stderr.String()))
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the canary came to no result: %s", tail(p.stderr.String()))
 		}
 	}
 }

@@ -3,6 +3,8 @@ package proxytest
 import (
 	"encoding/base64"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -148,4 +150,34 @@ func TestNeighbours_SlowIssuer(t *testing.T) {
 		t.Errorf("a large text waited %v for the issuer of others", took)
 	}
 	waiting.Wait()
+}
+
+// Connections that never authenticate take no place from those that do, and
+// those that have keep theirs.
+func TestNeighbours_Strangers(t *testing.T) {
+	p := start(t, options{extra: "limits: {max_clients: 5, auth_timeout: 1h}"})
+	in := p.connect(t, orgA)
+	var strangers []net.Conn
+	for range 20 {
+		nc, err := net.Dial("tcp", p.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer nc.Close()
+		strangers = append(strangers, nc)
+	}
+	// The oldest were told to go, in the protocol's words.
+	strangers[0].SetReadDeadline(time.Now().Add(20 * time.Second))
+	b, err := io.ReadAll(strangers[0])
+	if err != nil || !strings.Contains(string(b), "53300") {
+		t.Errorf("the first stranger gets %q, %v", b, err)
+	}
+	others := []*wiretest.Client{p.connect(t, orgB), p.connect(t, orgB), p.connect(t, orgB), p.connect(t, orgB)}
+	expectRows(t, "beside strangers", in, names, rowsA)
+	for _, c := range others {
+		expectRows(t, "beside strangers", c, names, rowsB)
+	}
+	if _, msgs, _ := wiretest.Dial(t, p.startup(t, orgA)); code(msgs) != "53300" {
+		t.Errorf("one too many: %v", msgs)
+	}
 }

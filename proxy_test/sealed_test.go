@@ -175,3 +175,28 @@ func TestContext_Worker(t *testing.T) {
 		}
 	}
 }
+
+// What takes the challenge away as the first message of a session, behind the
+// label that brings one: the session proves its context again, and the next
+// user of the org finds a challenge that is right.
+func TestSealed_DiscardFirst(t *testing.T) {
+	for _, mode := range []string{"transaction", "shared", "session"} {
+		p, _ := startContext(t, options{mode: mode, pool: oneShared}, dbcontext.Sealed)
+		for i, reset := range []string{"DISCARD SEQUENCES", "DISCARD ALL", "DISCARD SEQUENCES"} {
+			for _, user := range []string{"one", "two"} {
+				s := p.startup(t, orgA)
+				s.Password = token(t, orgA, map[string]any{"nick": fmt.Sprint(user, i)})
+				c, msgs, err := wiretest.Dial(t, s)
+				if err != nil || msgs[len(msgs)-1].Type != 'Z' {
+					t.Fatalf("%s mode, %s: %v %v", mode, reset, msgs, err)
+				}
+				if user == "one" {
+					c.Query(reset)
+				}
+				expectRows(t, mode+" mode, after "+reset, c, whoAmI, "[["+orgA+" tester 2]]")
+				c.Send(wiretest.Terminate)
+				c.Conn.Close()
+			}
+		}
+	}
+}

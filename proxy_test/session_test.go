@@ -116,6 +116,7 @@ func TestSession_StartupParameters(t *testing.T) {
 		"options":     {"options": "-c app.org_id=" + orgB},
 		"dashes":      {"options": "--app.org-id=" + orgB},
 		"capitals":    {"APP.ORG_ID": orgB},
+		"own setting": {"options": "-c my.tenant_id=" + orgB},
 		"role":        {"role": "admin_bypass"},
 		"role option": {"options": "-crole=admin_bypass"},
 		"replication": {"replication": "database"},

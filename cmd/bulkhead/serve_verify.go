@@ -41,7 +41,8 @@ type isolation struct {
 	last     prometheus.Gauge
 
 	mu   sync.Mutex
-	leak string // why the proxy is not ready; "" if it is
+	open map[string]string // leaks that no run has found closed: id of the probe, its relation
+	leak string            // why the proxy is not ready; "" if it is
 }
 
 // newIsolation makes the secret. It returns nil if verify.interval is 0.
@@ -104,13 +105,19 @@ func (i *isolation) watch(ctx context.Context, addresses []net.Addr) {
 	}
 }
 
+// runTime bounds a run on a database that does not answer: the next one begins
+// anew.
+const runTime = 10 * time.Minute
+
 // run is one run. Only a leak takes the proxy out of service: a database that
 // cannot be reached has checks of its own.
 func (i *isolation) run(ctx context.Context, addresses []net.Addr) {
 	o, err := i.options(addresses)
 	var report *verify.Report
 	if err == nil {
-		report, err = verify.Run(ctx, *o)
+		limited, stop := context.WithTimeout(ctx, max(runTime, i.cfg.Verify.Interval))
+		report, err = verify.Run(limited, *o)
+		stop()
 	}
 	if err != nil {
 		if ctx.Err() == nil {
@@ -122,18 +129,51 @@ func (i *isolation) run(ctx context.Context, addresses []net.Addr) {
 	i.runs.WithLabelValues(string(report.Result.Status)).Inc()
 	i.coverage.Set(report.Result.Coverage.Percent / 100)
 	i.last.Set(float64(report.Run.Ended.Unix()))
-	leak := ""
-	if report.Result.Status == verify.Leak {
-		leak = report.Result.Summary
-		for _, f := range report.Findings() {
+	for _, f := range report.Findings() {
+		if f.Status == verify.Leak {
 			i.log.Error("isolation does not hold", "finding", f.ID, "got", f.Got, "note", f.Note)
 		}
-	} else {
-		i.log.Info("isolation verified", "result", string(report.Result.Status), "summary", report.Result.Summary)
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	i.leak = leak
+	i.open = stillOpen(i.open, report)
+	switch {
+	case report.Result.Status == verify.Leak:
+		i.leak = report.Result.Summary
+	case len(i.open) > 0:
+		i.log.Warn("isolation could not be verified where it did not hold before", "probes", len(i.open), "summary", report.Result.Summary)
+	default:
+		i.leak = ""
+		i.log.Info("isolation verified", "result", string(report.Result.Status), "summary", report.Result.Summary)
+	}
+}
+
+// stillOpen are the leaks of a run, and those of earlier ones that it could not
+// try again: that a database gives no answer closes none. What is gone leaks no
+// more.
+func stillOpen(before map[string]string, r *verify.Report) map[string]string {
+	open := make(map[string]string)
+	closed, unknown := make(map[string]bool), make(map[string]bool)
+	for n := range r.Matrix {
+		switch c := &r.Matrix[n]; c.Status {
+		case verify.Leak:
+			open[c.ID] = c.Relation
+		case verify.NotProven:
+			unknown[c.ID] = true
+		default:
+			closed[c.ID] = true
+		}
+	}
+	there := make(map[string]bool)
+	for n := range r.Relations {
+		there[r.Relations[n].Name] = r.Relations[n].Status != verify.Pass
+	}
+	for id, relation := range before {
+		if unknown[id] || !closed[id] && there[relation] {
+			open[id] = relation
+		}
+	}
+	return open
 }
 
 // problem is why the proxy is not ready, if it is not.

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"os/user"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -33,6 +34,7 @@ type verifyFlags struct {
 	paths                    []string
 	mode, output, exceptions string
 	previous, signKey        string
+	fingerprint              string
 	signingKey               string
 	blockedLog               string
 	scratchFrom, pgDump      string
@@ -99,6 +101,7 @@ func (f *verifyFlags) add(cmd *cobra.Command) {
 	fl.StringVar(&f.output, "output", "", "file for the report; - or nothing is standard output")
 	fl.StringVar(&f.exceptions, "exceptions", "", "YAML list of accepted findings: match, owner, reason, expires")
 	fl.StringVar(&f.previous, "previous", "", "JSON report of the run before, to which this one is chained")
+	fl.StringVar(&f.fingerprint, "fingerprint", "", "fingerprint that the catalogue must have, or a JSON report of the database that has it: for a proof about production that runs elsewhere")
 	fl.StringVar(&f.signKey, "sign-key", "", "Ed25519 private key (PEM) that signs the report")
 	fl.StringVar(&f.signingKey, "signing-key", "", "key of the signed tenant context, for direct sessions; with --config tenant.signing_key_file")
 	fl.StringVar(&f.blockedLog, "blocked-log", "", "blocked-query log of the proxy: refusals get the numbers of their records")
@@ -146,6 +149,9 @@ func (f *verifyFlags) options(cmd *cobra.Command) (*verify.Options, error) {
 		Orgs: f.orgs, Subjects: f.subjects, OrgClaim: f.orgClaim, LockTimeout: f.lockTimeout, StatementTimeout: f.statement,
 		BlockedLog: f.blockedLog, ScratchFrom: f.scratchFrom, PgDump: f.pgDump, AllowNotProven: f.allowNotProven,
 		Command: commandLine(), Operator: f.operator, ToolVersion: currentVersion().Version, Progress: newVerifyProgress(cmd.ErrOrStderr()),
+	}
+	if o.Fingerprint, err = f.expected(); err != nil {
+		return nil, err
 	}
 	if f.config == "" {
 		cfg = nil
@@ -221,7 +227,7 @@ func (f *verifyFlags) application(o *verify.Options, cfg *config.Config) error {
 		}
 		o.AppDSN, o.AppPassword = dsn, server.Password
 	}
-	if cfg != nil && f.signingKey == "" && cfg.Tenant.ContextMode() == config.ContextSigned {
+	if cfg != nil && f.signingKey == "" && cfg.Tenant.ContextMode() != config.ContextPlain {
 		f.signingKey = string(cfg.Tenant.SigningKeyFile)
 	}
 	if f.signingKey != "" {
@@ -320,6 +326,20 @@ func (f *verifyFlags) sealer() (func(*verify.Report) error, error) {
 	}
 	return func(r *verify.Report) error { return r.Seal(previous, key) }, nil
 }
+
+// expected is the fingerprint that the catalogue must have, "" for any.
+func (f *verifyFlags) expected() (string, error) {
+	if f.fingerprint == "" || fingerprintForm.MatchString(f.fingerprint) {
+		return f.fingerprint, nil
+	}
+	r, err := readReport(f.fingerprint)
+	if err != nil {
+		return "", usageErrorf("--fingerprint: neither 64 hexadecimal digits nor a report: %w", err)
+	}
+	return r.Database.Fingerprint, nil
+}
+
+var fingerprintForm = regexp.MustCompile("^[0-9a-f]{64}$")
 
 func readReport(file string) (*verify.Report, error) {
 	b, err := os.ReadFile(file)

@@ -53,12 +53,12 @@ func (l *lockedBuffer) String() string {
 }
 
 // start runs the proxy in this process, in front of a database.
-func (p *scratchProxy) start(ctx context.Context, database string, orgs [2]string) (dsn, log string, stop func() error, err error) {
+func (p *scratchProxy) start(ctx context.Context, database string, orgs [2]string, sealed bool) (dsn, log string, stop func() error, err error) {
 	if p.dir, err = os.MkdirTemp("", "bulkhead-verify-"); err != nil {
 		return "", "", nil, fmt.Errorf("make a folder: %w", err)
 	}
 	clean := func() error { return os.RemoveAll(p.dir) }
-	cfg, err := p.config(database, orgs)
+	cfg, err := p.config(database, orgs, sealed)
 	if err != nil {
 		return "", "", nil, errors.Join(err, clean())
 	}
@@ -77,7 +77,7 @@ func (p *scratchProxy) start(ctx context.Context, database string, orgs [2]strin
 }
 
 // config is the configuration of the proxy.
-func (p *scratchProxy) config(database string, orgs [2]string) (*config.Config, error) {
+func (p *scratchProxy) config(database string, orgs [2]string, sealed bool) (*config.Config, error) {
 	secret := filepath.Join(p.dir, "secret")
 	if err := os.WriteFile(secret, []byte(rand32()), 0o600); err != nil {
 		return nil, fmt.Errorf("write the proxy's secret: %w", err)
@@ -95,6 +95,9 @@ func (p *scratchProxy) config(database string, orgs [2]string) (*config.Config, 
 		c.Tenant.OrgType, c.Tenant.Settings = orgTypeOf(orgs[verify.A]), verify.DefaultSettings()
 		if p.signingKey != "" {
 			c.Tenant.Context, c.Tenant.SigningKeyFile = config.ContextSigned, config.Path(p.signingKey)
+			if sealed {
+				c.Tenant.Context = config.ContextSealed
+			}
 		}
 	}
 	c.Listen = []string{fmt.Sprintf("127.0.0.1:%d", port)}

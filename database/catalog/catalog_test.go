@@ -127,6 +127,12 @@ func testRelations(t *testing.T, s *pgtest.Server) {
 	if got := find(t, snapshot, "events_1").Parent; got != "public.events" {
 		t.Errorf("parent of a partition: got %q", got)
 	}
+	if got := strings.Join(accounts.Columns, " "); got != "id org_id name" {
+		t.Errorf("columns of accounts: %s", got)
+	}
+	if got := find(t, snapshot, "orgs").OrgKey; got != "id" || accounts.OrgKey != "" {
+		t.Errorf("key of orgs: %q, of accounts: %q", got, accounts.OrgKey)
+	}
 	for name, want := range map[string]string{"orgs": "references", "lines": "lines -> accounts", "sublines": "sublines -> lines", "countries": ""} {
 		if got := find(t, snapshot, name).TenantPath; !strings.Contains(got, want) || (got == "") != (want == "") {
 			t.Errorf("path of %s: got %q, want %q", name, got, want)

@@ -10,8 +10,8 @@ import (
 // and a policy's stand for each other, and asks once whether they agree. A
 // condition that is an equation and no more does not hold them.
 var plannerAttacks = []attack{
-	{id: "planner.setting", class: classContext, title: "a setting that changes while the statement runs", cwe: 367, held: byDatabase, skip: noVictim, statements: changingSetting},
-	{id: "planner.transaction-id", class: classContext, title: "a transaction id that is assigned while the statement runs", cwe: 367, held: byDatabase, skip: noVictim, statements: changingXid},
+	{id: "planner.setting", class: classContext, title: "a setting that changes while the statement runs", cwe: 367, held: bySignature, skip: noVictim, statements: changingSetting},
+	{id: "planner.transaction-id", class: classContext, title: "a transaction id that is assigned while the statement runs", cwe: 367, held: bySignature, skip: noVictim, statements: changingXid},
 }
 
 // changing writes a statement for each victim with a column of the org: %t the

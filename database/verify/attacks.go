@@ -208,10 +208,7 @@ func (w *world) judge(a *attack, statement string, o *outcome, reached string) A
 	if a.perform != nil {
 		t.Statement = statement
 	}
-	t.Expected = "nothing of the other org shows"
-	if a.refused {
-		t.Expected = "refused"
-	}
+	t.Expected = w.expected(a)
 	if a.perform == nil && reached == "" && w.shows(o, statement) {
 		reached = "rows of the other org came back"
 	}
@@ -227,6 +224,23 @@ func (w *world) judge(a *attack, statement string, o *outcome, reached string) A
 		t.Status, t.Note = NotProven, "no answer in time"
 	}
 	return t
+}
+
+// expected is what must come of an attack by this way in.
+func (w *world) expected(a *attack) string {
+	switch {
+	case a.held == byNobody:
+		return "known: no wall hides it"
+	case w.s.wall == Proxy && a.refused:
+		return "blocked by a rule, or SQLSTATE 42501 or another error of the server"
+	case w.s.wall == Proxy:
+		return "blocked by a rule, or nothing of the other org shows"
+	case a.held == byProxy:
+		return "held by the proxy alone; past it the server lets every role do it"
+	case a.refused:
+		return "SQLSTATE 42501 or another error"
+	}
+	return "nothing of the other org shows, or SQLSTATE 42501"
 }
 
 // shows reports whether the answer to a statement has something of the other

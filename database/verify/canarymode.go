@@ -155,7 +155,7 @@ func (*NothingError) Error() string {
 func (r *runner) newMatrix(ctx context.Context, q querier, p *planter, stage stage) (*matrix, error) {
 	own := make(map[*member][2]int64)
 	for _, m := range p.pop.members {
-		if !m.tenantOwned() {
+		if !m.tenantOwned() || m.foreign() {
 			continue
 		}
 		var n [2]int64

@@ -16,6 +16,7 @@ func controls() []Control {
 		{"HIPAA 164.312(b)", "supports: audit controls; the blocked-query log"},
 		{"HIPAA 164.312(c)(1)", "supports: integrity; writes into another org refused"},
 		{"HIPAA 164.312(d)", "supports: authentication; forged and expired contexts refused"},
+		{"ISO/IEC 27001:2022 A.8.24", "supports: use of cryptography; signatures that are forged, replayed, expired or by a retired key are refused, where the context is signed"},
 		{"ISO/IEC 27001:2022 A.5.15, A.8.3", "supports: access control and restriction of access to information"},
 	}
 }

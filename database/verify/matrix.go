@@ -70,7 +70,7 @@ func (x *matrix) run(ctx context.Context) error {
 		switch {
 		case !m.reachable:
 			x.unreachable(ctx, m)
-		case m.class == classGlobal && !m.rel.HoldsRows(), m.class == classUnknown:
+		case m.class == classGlobal && !m.rel.HoldsRows(), m.class == classUnknown, m.foreign():
 		case m.class == classDerived:
 			if x.inplace && m.orgColumn != nil {
 				x.byColumn(ctx, m)
@@ -91,7 +91,7 @@ var directions = [2][2]Side{{A, B}, {B, A}}
 // table tries all commands on a table.
 func (x *matrix) table(ctx context.Context, m *member) {
 	for _, d := range directions {
-		list := slices.Concat(commands, x.references(m), []command{changingCommand})
+		list := slices.Concat(commands, x.references(m), []command{x.changing()})
 		for i := range list {
 			c := &list[i]
 			if x.inplace && c.whole {

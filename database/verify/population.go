@@ -63,6 +63,10 @@ func (m *member) takesRows() bool {
 	return m.rel.Kind == inventory.Table || m.rel.Kind == inventory.PartitionedTable
 }
 
+// foreign reports whether the rows are on another server, which may not answer:
+// row security cannot apply there, so nothing is asked of it.
+func (m *member) foreign() bool { return m.rel.Kind == inventory.ForeignTable }
+
 // shared reports whether both orgs use the same rows.
 func (m *member) shared() bool { return m.class == classGlobal || m.class == classUnknown }
 

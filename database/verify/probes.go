@@ -20,18 +20,21 @@ const (
 	cmdSetval    = "SETVAL"
 )
 
-// changingCommand is about the planner, which takes a client's equation for
-// interchangeable with a policy's and asks once whether they agree.
-var changingCommand = command{
-	name: cmdChanging, privilege: "SELECT", always: true, request: changingRequest,
-	hit: func(p *probe, o *outcome) string {
-		for _, row := range o.rows {
-			if slices.Contains(row, p.org) {
-				return "the condition was asked once, not of each row"
-			}
+// changing is about the planner, which takes a client's equation for
+// interchangeable with a policy's and asks once whether they agree. Past the
+// proxy it adds nothing to a plain context, which a session can set anyway.
+func (x *matrix) changing() command {
+	return command{name: cmdChanging, privilege: "SELECT", always: true, request: changingRequest, hit: crossed, proxyOnly: !signed(x.model.Snapshot)}
+}
+
+// crossed is the hit of a statement that returns keys of orgs.
+func crossed(p *probe, o *outcome) string {
+	for _, row := range o.rows {
+		if slices.Contains(row, p.org) {
+			return "the condition was asked once, not of each row"
 		}
-		return ""
-	},
+	}
+	return ""
 }
 
 // changingRequest compares the column of the org with a setting that is the own
@@ -94,7 +97,22 @@ func (x *matrix) referenceRequest(p *probe, fk *inventory.Constraint, parent *me
 	for i, c := range fk.Columns {
 		r[c.Name] = parent.canary[p.aim][fk.ReferencedColumns[i].Name]
 	}
+	if x.inplace && !x.spoil(p.m, fk, r) {
+		return request{}, "a row that no constraint stops might be written"
+	}
 	return request{sql: insertSQL(p.m.rel, r, "")}, ""
+}
+
+// spoil sets a column to NULL that must not be: after row security and before
+// the row is written the server refuses it for that.
+func (x *matrix) spoil(m *member, fk *inventory.Constraint, r row) bool {
+	for _, c := range m.rel.Columns {
+		if c.NotNull && c.Generated == 0 && m.tenant != c && !m.partitionKey(c) && !slices.Contains(fk.Columns, c) && (m.path == nil || !slices.Contains(m.path.Columns, c)) {
+			r[c.Name] = value{null: true}
+			return true
+		}
+	}
+	return false
 }
 
 // truncateByRight is TRUNCATE where nothing may be written: in a read-only

@@ -104,6 +104,9 @@ func (r *Report) scope() section {
 	if r.Database.ScratchFingerprint != "" {
 		rows = append(rows, []string{"Fingerprint of the copy", r.Database.ScratchFingerprint})
 	}
+	if r.Database.ExpectedFingerprint != "" {
+		rows = append(rows, []string{"Fingerprint expected", r.Database.ExpectedFingerprint})
+	}
 	rows = append(rows, []string{"Selection and options", r.Run.ConfigHash}, []string{"Hash of this report", r.Chain.Hash}, []string{"Hash of the report before", r.Chain.PrevHash})
 	return section{Title: "Scope", Head: []string{"", ""}, Rows: rows}
 }

@@ -69,6 +69,9 @@ type Database struct {
 	// ScratchFingerprint is that of the copy in scratch mode; it must equal
 	// Fingerprint.
 	ScratchFingerprint string `json:"scratch_fingerprint,omitempty"`
+	// ExpectedFingerprint is that of another database, production's, if it was
+	// given: what is proven here holds there only if both are equal.
+	ExpectedFingerprint string `json:"expected_fingerprint,omitempty"`
 }
 
 // Result is the outcome on one page.
@@ -202,6 +205,9 @@ func (r *Report) finish(allowNotProven bool) {
 	}
 	if d := r.Database; d.ScratchFingerprint != "" && d.ScratchFingerprint != d.Fingerprint {
 		open++ // the proof is about something else
+	}
+	if d := r.Database; d.ExpectedFingerprint != "" && d.ExpectedFingerprint != d.Fingerprint {
+		open++
 	}
 	switch {
 	case leaks > 0:

@@ -148,6 +148,8 @@ func TestReport_Verdict(t *testing.T) {
 		"one open, allowed":   {Report{Relations: []Relation{{Status: Pass}, {Status: NotProven}}}, true, Isolated},
 		"a leak, allowed":     {Report{Relations: []Relation{{Status: Pass}}, Attacks: []Attempt{{Status: Leak}}}, true, Leak},
 		"another copy":        {Report{Relations: []Relation{{Status: Pass}}, Database: Database{Fingerprint: "a", ScratchFingerprint: "b"}}, false, NotProven},
+		"another catalogue":   {Report{Relations: []Relation{{Status: Pass}}, Database: Database{Fingerprint: "a", ExpectedFingerprint: "b"}}, false, NotProven},
+		"the one expected":    {Report{Relations: []Relation{{Status: Pass}}, Database: Database{Fingerprint: "a", ExpectedFingerprint: "a"}}, false, Isolated},
 		"exposed is no leak":  {Report{Relations: []Relation{{Status: Pass}}, Attacks: []Attempt{{Status: Exposed}}}, false, Isolated},
 		"skipped lowers none": {Report{Relations: []Relation{{Status: Pass}, {Status: Skipped}}}, false, Isolated},
 	} {

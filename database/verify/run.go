@@ -44,8 +44,9 @@ type Options struct {
 	// Token returns a token of an org for a context, for ProxyDSN.
 	Token func(org string, s Side, subject string, c Context) (string, error)
 	// StartProxy, if set, starts a proxy in front of a database in scratch
-	// mode, and returns its DSN, its blocked-query log and what ends it.
-	StartProxy func(ctx context.Context, database string, orgs [2]string) (dsn, log string, stop func() error, err error)
+	// mode, and returns its DSN, its blocked-query log and what ends it. sealed
+	// says that the context of the database is.
+	StartProxy func(ctx context.Context, database string, orgs [2]string, sealed bool) (dsn, log string, stop func() error, err error)
 
 	Selection inventory.Selection
 	AppRole   string            // that sessions run as; "" is the selection's first
@@ -66,9 +67,12 @@ type Options struct {
 	PgDump                        string // program; "" looks for it in PATH
 	Exceptions                    []Exception
 	AllowNotProven                bool
-	Command                       []string
-	Operator, ToolVersion         string
-	Progress                      func(done string)
+	// Fingerprint, if set, is that of the catalogue that the proof is for: a
+	// run on another one proves nothing about it.
+	Fingerprint           string
+	Command               []string
+	Operator, ToolVersion string
+	Progress              func(done string)
 
 	subjectsGiven bool
 	sealed        bool   // the database's context is: past the proxy a challenge is answered
@@ -260,6 +264,12 @@ func (r *runner) end(ctx context.Context) error {
 	if d := harden.Difference(r.before, after); len(d) > 0 {
 		r.report.Caveats = append(r.report.Caveats,
 			"the catalogue changed during the run, by somebody else's migration or an attack that left something behind: "+some(d))
+	}
+	if want := r.o.Fingerprint; want != "" {
+		r.report.Database.ExpectedFingerprint = want
+		if want != r.report.Database.Fingerprint {
+			r.report.Caveats = append(r.report.Caveats, "the catalogue is not the one that was expected, so the proof is about something else: its fingerprint differs")
+		}
 	}
 	r.exposed()
 	r.except()

@@ -106,7 +106,7 @@ func (r *runner) startProxy(ctx context.Context, name string) (stop func() error
 	if r.o.StartProxy == nil {
 		return func() error { return nil }, nil
 	}
-	dsn, log, stop, err := r.o.StartProxy(ctx, name, r.o.Orgs)
+	dsn, log, stop, err := r.o.StartProxy(ctx, name, r.o.Orgs, r.o.sealed)
 	if err != nil {
 		return nil, &UnreachableError{What: "the proxy", Err: err}
 	}

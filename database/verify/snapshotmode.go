@@ -212,7 +212,7 @@ func (t *truth) read(ctx context.Context) error {
 		return fmt.Errorf("export the snapshot: %w", err)
 	}
 	for _, m := range t.pop.members {
-		if !m.tenantOwned() || !m.reachable {
+		if !m.tenantOwned() || !m.reachable || m.foreign() {
 			continue
 		}
 		var n [2]int64
@@ -236,6 +236,16 @@ func (t *truth) read(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// now asks about the present, not the snapshot.
+func (t *truth) now(ctx context.Context, sql string, keys []string, n *int) error {
+	conn, err := pgx.ConnectConfig(ctx, t.tx.Conn().Config())
+	if err != nil {
+		return fmt.Errorf("connect once more: %w", err)
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	return conn.QueryRow(ctx, sql, keys).Scan(n)
 }
 
 // digestOf is an expression over all rows that knows no order: of the key, or
@@ -326,7 +336,7 @@ func (c *comparison) of(ctx context.Context, side Side, kind Context, command st
 	}
 	defer func() { _ = conn.exec(context.WithoutCancel(ctx), "ROLLBACK") }() // a lost connection shows at its next use
 	for _, m := range c.t.pop.members {
-		if !m.tenantOwned() || !m.reachable || len(m.seen()) == 0 {
+		if !m.tenantOwned() || !m.reachable || len(m.seen()) == 0 || m.foreign() {
 			continue
 		}
 		c.x.tick(m.rel.Object())
@@ -373,7 +383,7 @@ func (c *comparison) judge(ctx context.Context, conn *session, cell *Cell, m *me
 		m.visible[side] = m.visible[side] || want != "0"
 		return
 	}
-	foreign, seen, err := c.foreign(ctx, conn, m, side)
+	foreign, seen, err := c.foreign(ctx, conn, m, side, shared)
 	switch {
 	case err != nil:
 		cell.Status, cell.Note = NotProven, "the rows that are seen could not be told apart: "+err.Error()
@@ -392,7 +402,7 @@ func (c *comparison) judge(ctx context.Context, conn *session, cell *Cell, m *me
 const maxCompared = 20_000
 
 // foreign counts the rows that a session sees and that are not its org's.
-func (c *comparison) foreign(ctx context.Context, conn *session, m *member, side Side) (foreign, seen int, err error) {
+func (c *comparison) foreign(ctx context.Context, conn *session, m *member, side Side, shared bool) (foreign, seen int, err error) {
 	columns := m.key()
 	if len(columns) == 0 {
 		columns = m.seen()
@@ -413,9 +423,20 @@ func (c *comparison) foreign(ctx context.Context, conn *session, m *member, side
 	for i, r := range o.rows {
 		keys[i] = r[0]
 	}
-	sql := "SELECT count(*) FROM unnest($1::text[]) k(v) WHERE NOT EXISTS (SELECT 1 FROM " + m.rel.SQL() + " t WHERE " + key + " = k.v AND " +
-		c.t.pop.condition(m, "t", c.t.pop.orgs[side]) + ")"
-	if err := c.t.tx.QueryRow(ctx, sql, keys).Scan(&foreign); err != nil {
+	row := "SELECT 1 FROM " + m.rel.SQL() + " t WHERE " + key + " = k.v"
+	theirs := "NOT EXISTS (" + row + " AND " + c.t.pop.condition(m, "t", c.t.pop.orgs[side]) + ")"
+	if !shared {
+		// The session sees another moment than the administrator: rows may have
+		// come since. Those that are there now must be another org's.
+		theirs += " AND EXISTS (" + row + ")"
+	}
+	sql := "SELECT count(*) FROM unnest($1::text[]) k(v) WHERE " + theirs
+	if shared {
+		err = c.t.tx.QueryRow(ctx, sql, keys).Scan(&foreign)
+	} else {
+		err = c.t.now(ctx, sql, keys, &foreign)
+	}
+	if err != nil {
 		return 0, 0, err
 	}
 	return foreign, len(keys), nil

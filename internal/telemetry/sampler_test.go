@@ -16,9 +16,17 @@ func TestSampled_AsTheSDK(t *testing.T) {
 	config.TraceFlags = trace.FlagsSampled
 	on := trace.NewSpanContext(config)
 	for _, env := range [][2]string{
-		{"", ""}, {"always_on", ""}, {"always_off", ""}, {"traceidratio", "0.5"}, {"parentbased_always_on", ""},
-		{"parentbased_always_off", ""}, {"parentbased_traceidratio", "0.5"}, {" ParentBased_TraceIDRatio ", "0"},
-		{"traceidratio", "no number"}, {"parentbased_traceidratio", "2"}, {"unheard_of", ""},
+		{"", ""},
+		{"always_on", ""},
+		{"always_off", ""},
+		{"traceidratio", "0.5"},
+		{"parentbased_always_on", ""},
+		{"parentbased_always_off", ""},
+		{"parentbased_traceidratio", "0.5"},
+		{" ParentBased_TraceIDRatio ", "0"},
+		{"traceidratio", "no number"},
+		{"parentbased_traceidratio", "2"},
+		{"unheard_of", ""},
 	} {
 		t.Setenv("OTEL_TRACES_SAMPLER", env[0])
 		t.Setenv("OTEL_TRACES_SAMPLER_ARG", env[1])
