@@ -27,7 +27,8 @@ type Identity struct {
 	Claims  []byte
 	Expires time.Time
 
-	orgPath string // of the claim that names the org
+	orgPath    string // of the claim that names the org
+	generation uint64 // of the options it was verified with
 }
 
 // Picks reports whether the holder acts for an org of his choice.
@@ -40,7 +41,7 @@ const maxText = 256
 const latest = 253402300799
 
 // identity checks the claims of a token whose signature is good.
-func (v *Verifier) identity(t *token, is *issuer, now time.Time) (*Identity, error) {
+func (v *verifier) identity(t *token, is *issuer, now time.Time) (*Identity, error) {
 	if err := checkAudience(t.claims["aud"], is.Audience); err != nil {
 		return nil, err
 	}
@@ -112,7 +113,7 @@ func checkAudience(aud any, want string) error {
 }
 
 // checkTimes checks exp, nbf and iat (RFC 7519 section 4.1) and returns exp.
-func (v *Verifier) checkTimes(claims map[string]any, now time.Time) (time.Time, error) {
+func (v *verifier) checkTimes(claims map[string]any, now time.Time) (time.Time, error) {
 	exp, given, err := numericDate(claims["exp"])
 	switch {
 	case err != nil:
@@ -152,7 +153,7 @@ func numericDate(v any) (t time.Time, given bool, err error) {
 
 // org returns the org claim in its canonical form. A uuid in capitals is the
 // same uuid, and is lowered: PostgreSQL does the same.
-func (v *Verifier) org(claim any) (string, error) {
+func (v *verifier) org(claim any) (string, error) {
 	if claim == nil {
 		return "", refuse(ReasonOrgMissing, "")
 	}

@@ -14,7 +14,7 @@ const anyOrg = "*"
 const maxOrgs = 1000
 
 // orgs reads the org claim: one org, or what the issuer may say besides.
-func (v *Verifier) orgs(id *Identity, claim any, is *issuer) error {
+func (v *verifier) orgs(id *Identity, claim any, is *issuer) error {
 	list, isList := claim.([]any)
 	switch {
 	case claim == nil && is.AllowServiceTokens:
@@ -43,6 +43,10 @@ func (v *Verifier) orgs(id *Identity, claim any, is *issuer) error {
 // Pick returns the identity of one that picks among several orgs, for that
 // org: the claims name it alone. ok is false if the token does not allow it.
 func (v *Verifier) Pick(id *Identity, org string) (picked *Identity, ok bool) {
+	return v.now.Load().pick(id, org)
+}
+
+func (v *verifier) pick(id *Identity, org string) (picked *Identity, ok bool) {
 	if !id.Picks() {
 		return nil, false
 	}

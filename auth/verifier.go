@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"reflect"
 	"slices"
+	"sync/atomic"
 	"time"
 )
 
@@ -44,10 +46,17 @@ const (
 
 // Verifier verifies tokens. It is safe for several goroutines.
 type Verifier struct {
-	opts    Options
-	issuers map[string]*issuer
-	cache   *cache
-	revoked *revoked
+	now atomic.Pointer[verifier]
+}
+
+// verifier is a Verifier with one set of options.
+type verifier struct {
+	// generation counts the options that there were before.
+	generation uint64
+	opts       Options
+	issuers    map[string]*issuer
+	cache      *cache
+	revoked    *revoked
 }
 
 type issuer struct {
@@ -57,20 +66,52 @@ type issuer struct {
 
 // New makes a Verifier. Its error tells all that is wrong with the options.
 func New(o Options) (*Verifier, error) {
+	first, err := verifierWith(o, nil)
+	if err != nil {
+		return nil, err
+	}
+	v := &Verifier{}
+	v.now.Store(first)
+	return v, nil
+}
+
+// Prepare makes everything ready for other options; apply puts them in force.
+// Until then nothing has changed. Of an issuer that is the same, the keys are
+// kept; the sessions of one that is gone end at their next transaction.
+func (v *Verifier) Prepare(o Options) (apply func(), err error) {
+	next, err := verifierWith(o, v.now.Load())
+	if err != nil {
+		return nil, err
+	}
+	return func() {
+		v.now.Store(next)
+		next.cache.clear() // also of what is being verified now
+	}, nil
+}
+
+// verifierWith makes what verifies tokens from now on, after the one before, nil
+// for none.
+func verifierWith(o Options, before *verifier) (*verifier, error) {
 	o.fill()
-	v := &Verifier{opts: o, issuers: make(map[string]*issuer), cache: newCache(o.CacheEntries)}
+	v := &verifier{opts: o, issuers: make(map[string]*issuer), cache: newCache(o.CacheEntries)}
+	if before != nil {
+		v.generation, v.cache = before.generation+1, before.cache
+	}
 	var errs []error
 	for i, is := range o.Issuers {
 		fail := func(err error) { errs = append(errs, fmt.Errorf("auth.issuers[%d] (%s): %w", i, is.Issuer, err)) }
 		for _, err := range is.problems() {
 			fail(err)
 		}
-		source, err := newKeySource(is, &o)
-		if err != nil {
-			fail(err)
-			continue
+		var err error
+		source := before.keysOf(&is)
+		if source == nil {
+			if source, err = newKeySource(is, &o); err != nil {
+				fail(err)
+				continue
+			}
+			source.replaced = v.cache.clear
 		}
-		source.replaced = v.cache.clear
 		if v.issuers[is.Issuer] != nil {
 			fail(errors.New("another entry has the same issuer"))
 		}
@@ -87,6 +128,15 @@ func New(o Options) (*Verifier, error) {
 		return nil, errors.Join(errs...)
 	}
 	return v, nil
+}
+
+// keysOf returns the keys of an issuer that was the same before, nil if there was
+// none.
+func (v *verifier) keysOf(is *Issuer) *keySource {
+	if v == nil || v.issuers[is.Issuer] == nil || !reflect.DeepEqual(v.issuers[is.Issuer].Issuer, *is) {
+		return nil
+	}
+	return v.issuers[is.Issuer].source
 }
 
 func (o *Options) fill() {
@@ -134,6 +184,15 @@ func (is *Issuer) problems() (errs []error) {
 // Cached answers from memory: known is false if Verify must be called. It
 // does no I/O and, for a token that is known, does not allocate.
 func (v *Verifier) Cached(token []byte) (id *Identity, err error, known bool) {
+	return v.now.Load().cached(token)
+}
+
+// Verify verifies a token. It may wait for keys until ctx ends.
+func (v *Verifier) Verify(ctx context.Context, raw []byte) (*Identity, error) {
+	return v.now.Load().verify(ctx, raw)
+}
+
+func (v *verifier) cached(token []byte) (id *Identity, err error, known bool) {
 	if len(token) > v.opts.MaxTokenBytes {
 		return nil, errTooLarge, true
 	}
@@ -141,7 +200,7 @@ func (v *Verifier) Cached(token []byte) (id *Identity, err error, known bool) {
 	if id == nil {
 		return nil, nil, false
 	}
-	if err := v.Valid(id); err != nil {
+	if err := v.valid(id); err != nil {
 		return nil, err, true
 	}
 	return id, nil, true
@@ -154,9 +213,8 @@ var (
 	errRevoked  = refuse(ReasonRevoked, "")
 )
 
-// Verify verifies a token. It may wait for keys until ctx ends.
-func (v *Verifier) Verify(ctx context.Context, raw []byte) (*Identity, error) {
-	if id, err, known := v.Cached(raw); known {
+func (v *verifier) verify(ctx context.Context, raw []byte) (*Identity, error) {
+	if id, err, known := v.cached(raw); known {
 		return id, err
 	}
 	t, err := parseToken(raw)
@@ -182,6 +240,7 @@ func (v *Verifier) Verify(ctx context.Context, raw []byte) (*Identity, error) {
 	if v.revoked.has(id) {
 		return nil, errRevoked
 	}
+	id.generation = v.generation
 	v.cache.put(sha256.Sum256(raw), id, generation)
 	return id, nil
 }
@@ -201,11 +260,13 @@ func (is *issuer) checkSignature(ctx context.Context, t *token) error {
 
 // Valid reports whether an identity that was verified before still holds: it
 // has not expired and was not revoked. It is cheap and does not allocate.
-func (v *Verifier) Valid(id *Identity) error {
+func (v *Verifier) Valid(id *Identity) error { return v.now.Load().valid(id) }
+
+func (v *verifier) valid(id *Identity) error {
 	if !v.opts.Clock().Before(id.Expires.Add(v.opts.Leeway)) {
 		return errExpired
 	}
-	if v.revoked.has(id) {
+	if v.revoked.has(id) || id.generation != v.generation && v.issuers[id.Issuer] == nil {
 		return errRevoked
 	}
 	return nil
@@ -221,13 +282,13 @@ func (v *Verifier) Run(ctx context.Context) {
 			return
 		case <-files.C:
 			v.Reload()
-			v.renew(ctx)
+			v.now.Load().renew(ctx)
 		}
 	}
 }
 
 // renew fetches keys before they get old, so that clients need not wait.
-func (v *Verifier) renew(ctx context.Context) {
+func (v *verifier) renew(ctx context.Context) {
 	for _, is := range v.issuers {
 		if _, fresh := is.source.known(""); !fresh {
 			is.source.refresh(ctx)
@@ -237,7 +298,9 @@ func (v *Verifier) renew(ctx context.Context) {
 
 // Reload takes up files that have changed. What cannot be read leaves the
 // old in force.
-func (v *Verifier) Reload() {
+func (v *Verifier) Reload() { v.now.Load().reload() }
+
+func (v *verifier) reload() {
 	for _, is := range v.issuers {
 		if is.source.file == "" || !is.source.changed() {
 			continue

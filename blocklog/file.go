@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"sync/atomic"
 )
 
 // file is what a log file must be able to do; *os.File is the only one
@@ -43,7 +44,7 @@ func openLog(path string) (file, error) {
 // records but their numbers. One goroutine owns it.
 type logFile struct {
 	path string
-	max  int64 // bytes after which a new file is begun; 0 means never
+	max  atomic.Int64 // bytes after which a new file is begun; 0 means never. Changed by any goroutine
 	keep int
 	open func(path string) (file, error)
 	log  *slog.Logger
@@ -56,9 +57,10 @@ type logFile struct {
 }
 
 func newLogFile(o Options, log *slog.Logger) *logFile {
-	l := &logFile{path: o.File, max: int64(o.MaxSizeMB) << 20, keep: o.Keep, open: openLog, log: log}
+	l := &logFile{path: o.File, keep: o.Keep, open: openLog, log: log}
+	l.max.Store(int64(o.MaxSizeMB) << 20)
 	if o.maxSize > 0 {
-		l.max = o.maxSize
+		l.max.Store(o.maxSize)
 	}
 	if o.openFile != nil {
 		l.open = o.openFile
@@ -203,7 +205,7 @@ func (l *logFile) write(lines []byte, seq uint64) error {
 	if err := l.prepare(seq); err != nil {
 		return err
 	}
-	if l.max > 0 && l.size > 0 && l.size+int64(len(lines)) > l.max {
+	if bound := l.max.Load(); bound > 0 && l.size > 0 && l.size+int64(len(lines)) > bound {
 		if err := l.rotate(seq); err != nil {
 			return err
 		}

@@ -58,9 +58,9 @@ type Writer struct {
 	giveUp     sync.Once
 
 	// Owned by the goroutine.
-	file    *logFile
-	seq     uint64 // of the last record
-	prev    string // its hash
+	file    *logFile // its max is anybody's
+	seq     uint64   // of the last record
+	prev    string   // its hash
 	unlock  func() error
 	encoded []byte // reused
 }
@@ -212,3 +212,6 @@ func (w *Writer) ask(ctx context.Context, e entry) error {
 		return errors.Join(ctx.Err(), w.Err())
 	}
 }
+
+// SetMaxSize changes Options.MaxSizeMB.
+func (w *Writer) SetMaxSize(mb int) { w.file.max.Store(int64(mb) << 20) }

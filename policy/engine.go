@@ -2,6 +2,7 @@ package policy
 
 import (
 	"context"
+	"sync"
 	"sync/atomic"
 	"time"
 	"unsafe"
@@ -11,15 +12,14 @@ import (
 
 // Engine runs the rules. It is safe for several goroutines.
 type Engine struct {
-	// immutable
-	options *compiledOptions
-	rules   []Rule
-	actions []Action // what a violation of each leads to
-	lookup  *lookup  // its fetch is nil if there is none
+	lookup *lookup // its fetch is nil if there is none
 
-	known  atomic.Pointer[known]
-	cache  *cache // by exact text
-	shapes *cache // by shape, for decisions that read no constant
+	// known is what is known of the database, with the options in force.
+	// changing is held while one of both is replaced.
+	known    atomic.Pointer[known]
+	changing sync.Mutex
+	cache    *cache // by exact text
+	shapes   *cache // by shape, for decisions that read no constant
 }
 
 // New makes an Engine. It fails if the options name a rule, a mode or an org
@@ -34,14 +34,9 @@ func New(o Options) (*Engine, error) {
 		entries = defaultCacheEntries
 	}
 	e := &Engine{
-		options: c,
-		rules:   c.rules,
-		lookup:  &lookup{fetch: o.Lookup, now: time.Now},
-		cache:   newCache(entries),
-		shapes:  newCache(entries),
-	}
-	for i := range e.rules {
-		e.actions = append(e.actions, e.action(e.rules[i].ID))
+		lookup: &lookup{fetch: o.Lookup, now: time.Now},
+		cache:  newCache(entries),
+		shapes: newCache(entries),
 	}
 	e.known.Store(newKnown(o.Catalog, c))
 	return e, nil
@@ -50,10 +45,38 @@ func New(o Options) (*Engine, error) {
 // SetCatalog replaces the snapshot and drops all cached decisions. A nil
 // catalogue makes every name that is not PostgreSQL's own unknown.
 func (e *Engine) SetCatalog(c *Catalog) {
-	e.known.Store(newKnown(c, e.options))
+	e.changing.Lock()
+	defer e.changing.Unlock()
+	e.replace(newKnown(c, e.options()))
+}
+
+// SetOptions puts other options in force, with the snapshot that there is, and
+// drops all cached decisions. Lookup, Catalog and CacheEntries stay as they
+// are. It fails like New, and then changes nothing.
+func (e *Engine) SetOptions(o Options) error {
+	c, err := compile(o)
+	if err != nil {
+		return err
+	}
+	e.changing.Lock()
+	defer e.changing.Unlock()
+	k := e.known.Load()
+	if k.absent {
+		e.replace(newKnown(nil, c))
+	} else {
+		e.replace(newKnown(k.catalog, c))
+	}
+	return nil
+}
+
+func (e *Engine) replace(k *known) {
+	e.known.Store(k)
 	e.cache.clear()
 	e.shapes.clear()
 }
+
+// options are those in force.
+func (e *Engine) options() *compiledOptions { return e.known.Load().options }
 
 // Cached returns the inspection of a text that was inspected before, or of
 // one that differs in constants alone where none of them matters. It does not

@@ -8,7 +8,7 @@ import (
 func (e *Engine) inspect(text string) *Inspection {
 	k := e.known.Load()
 	i := &Inspection{source: text, known: k}
-	how := e.options.parse
+	how := k.options.parse
 	how.Tables = k.tablesOf
 	batch, err := parser.Parse(text, how)
 	if err != nil {
@@ -17,13 +17,13 @@ func (e *Engine) inspect(text string) *Inspection {
 	}
 	defer batch.Release()
 	i.describe(batch)
-	i.ResetsInside = e.options.resetsInside(batch)
+	i.ResetsInside = k.options.resetsInside(batch)
 	i.Begins, i.Ends = transactionOf(batch)
 	i.Tenantless = tenantless(batch)
-	i.readTerms(batch, e.options.parse.TenantColumns)
+	i.readTerms(batch, k.options.parse.TenantColumns)
 	fresh := e.lookup.fresh(k)
 	for n := range batch.Statements {
-		s := &subject{batch: batch, statement: &batch.Statements[n], options: e.options, known: k, fresh: fresh}
+		s := &subject{batch: batch, statement: &batch.Statements[n], options: k.options, known: k, fresh: fresh}
 		s.unknown = s.namesUnknown()
 		d := e.judge(s)
 		if d.Action > i.Decision.Action {
@@ -72,8 +72,8 @@ func isQuery(k parser.Kind) bool {
 // reported, else the first that is observed.
 func (e *Engine) judge(s *subject) Decision {
 	var observed Decision
-	for j := range e.rules {
-		r, action := &e.rules[j], e.actions[j]
+	for j := range s.options.rules {
+		r, action := &s.options.rules[j], s.options.actions[j]
 		if r.check == nil || action == Allow || observed.Action == Observe && action == Observe || s.startup && !r.on(onStartup) {
 			continue
 		}
@@ -91,8 +91,8 @@ func (e *Engine) judge(s *subject) Decision {
 }
 
 // action says what a violation of a rule leads to.
-func (e *Engine) action(id string) Action {
-	switch e.options.modes[id] {
+func (o *compiledOptions) action(id string) Action {
+	switch o.modes[id] {
 	case RuleEnforce:
 		return Block
 	case RuleObserve:
@@ -100,7 +100,7 @@ func (e *Engine) action(id string) Action {
 	case RuleOff:
 		return Allow
 	}
-	if e.options.mode == ObserveMode {
+	if o.mode == ObserveMode {
 		return Observe
 	}
 	return Block
@@ -124,13 +124,14 @@ func decide(r *Rule, action Action, v Violation) Decision {
 
 // refuse is the decision of a rule that a method of Engine names.
 func (e *Engine) refuse(id, reason string) Decision {
-	action := e.action(id)
+	o := e.options()
+	action := o.action(id)
 	if action == Allow {
 		return Decision{}
 	}
-	for j := range e.rules {
-		if e.rules[j].ID == id {
-			return decide(&e.rules[j], action, Violation{Reason: reason})
+	for j := range o.rules {
+		if o.rules[j].ID == id {
+			return decide(&o.rules[j], action, Violation{Reason: reason})
 		}
 	}
 	panic("policy: no rule " + id) // a broken invariant: ids are constants of this package
@@ -141,7 +142,7 @@ func (e *Engine) refuse(id, reason string) Decision {
 // fingerprint. Neither opens the tenant context, the role or what was not
 // understood.
 func (e *Engine) allowedStatement(s *subject, rule string) bool {
-	if len(e.options.allowStatements) == 0 || s.startup {
+	if len(s.options.allowStatements) == 0 || s.startup {
 		return false
 	}
 	switch rule[:2] {

@@ -25,7 +25,7 @@ func TestUnknownKindIsRefused(t *testing.T) {
 		{Kind: parser.KindUnknown},
 		{Kind: parser.KindExplain, Nested: []parser.Kind{parser.KindUnknown}},
 	} {
-		d := e.judge(&subject{batch: &parser.Batch{}, statement: &s, options: e.options, known: e.known.Load()})
+		d := e.judge(&subject{batch: &parser.Batch{}, statement: &s, options: e.options(), known: e.known.Load()})
 		if d.Action != Block || d.Rule != "G612" {
 			t.Errorf("%v: got %v %s, want blocked G612", s.Kind, d.Action, d.Rule)
 		}
@@ -35,7 +35,7 @@ func TestUnknownKindIsRefused(t *testing.T) {
 func TestUnclassifiedIsRefused(t *testing.T) {
 	e := newTestEngine(t, testOptions(t))
 	s := parser.Statement{Kind: parser.KindSelect, Unclassified: []string{"NewNode"}}
-	d := e.judge(&subject{batch: &parser.Batch{}, statement: &s, options: e.options, known: e.known.Load()})
+	d := e.judge(&subject{batch: &parser.Batch{}, statement: &s, options: e.options(), known: e.known.Load()})
 	if d.Action != Block || d.Rule != "G702" {
 		t.Errorf("got %v %s, want blocked G702", d.Action, d.Rule)
 	}

@@ -58,6 +58,7 @@ type compiledOptions struct {
 	assumeRelations bool
 	parse           parser.Options
 	rules           []Rule
+	actions         []Action // what a violation of each leads to
 }
 
 func compile(o Options) (*compiledOptions, error) {
@@ -81,6 +82,9 @@ func compile(o Options) (*compiledOptions, error) {
 	c.parse.MaxBytes = o.MaxStatementBytes
 	var err error
 	c.form, err = parseOrgForm(o.OrgType)
+	for i := range c.rules {
+		c.actions = append(c.actions, c.action(c.rules[i].ID))
+	}
 	return c, errors.Join(err, checkRuleModes(o.Rules))
 }
 

@@ -109,11 +109,11 @@ func isOrgSetting(name string, columns []string) bool {
 // StartupOrg is the decision on a startup parameter that is called as a column
 // of the org, for a session of that org: SET in another costume.
 func (e *Engine) StartupOrg(name, value, org string) Decision {
-	if !isOrgSetting(name, e.options.parse.TenantColumns) {
+	if !isOrgSetting(name, e.options().parse.TenantColumns) {
 		return Decision{}
 	}
 	t := orgTerm{column: strings.ToLower(name), flags: parser.FlagAlternative, write: true}
-	if isNoOrg(value) || !e.options.form.names(&t, value, org) {
+	if isNoOrg(value) || !e.options().form.names(&t, value, org) {
 		return Decision{}
 	}
 	return e.refuse(otherOrgLiteralID, t.reason())
@@ -154,7 +154,7 @@ func (i *Inspection) ForOrg(e *Engine, org string) Decision {
 	}
 	d := i.Decision
 	for k := range i.orgConstants {
-		if c := &i.orgConstants[k]; e.options.form.names(c, c.value, org) {
+		if c := &i.orgConstants[k]; e.options().form.names(c, c.value, org) {
 			d = stricter(d, e.refuse(otherOrgLiteralID, c.reason()))
 			break
 		}
@@ -199,7 +199,7 @@ func (e *Engine) CheckParam(i *Inspection, param int, format int16, value []byte
 		return Decision{}
 	}
 	for k := range i.orgParams {
-		if t := &i.orgParams[k]; t.param == param && e.options.form.namesBound(t, format, value, org) {
+		if t := &i.orgParams[k]; t.param == param && e.options().form.namesBound(t, format, value, org) {
 			return e.refuse(otherOrgParameterID, "the value of a parameter that meets a tenant column is not this session's org")
 		}
 	}
@@ -219,7 +219,7 @@ func (e *Engine) CheckExecute(prepared *Inspection, x *Execution, org string) De
 				continue
 			}
 			t.flags |= arg.flags & (parser.FlagComputed | parser.FlagAlternative)
-			if e.options.form.names(&t, arg.value, org) {
+			if e.options().form.names(&t, arg.value, org) {
 				return stricter(d, e.refuse(otherOrgLiteralID, t.reason()))
 			}
 		}

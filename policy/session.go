@@ -23,8 +23,9 @@ func (e *Engine) StartupParameter(name, value string) Decision {
 		return e.refuse("G101", "the name of a startup parameter is not the name of a setting")
 	}
 	statement := &parser.Statement{Settings: []parser.Setting{{Action: parser.SettingSet, Name: lower}}}
+	k := e.known.Load()
 	s := &subject{
-		batch: &parser.Batch{}, statement: statement, options: e.options, known: e.known.Load(),
+		batch: &parser.Batch{}, statement: statement, options: k.options, known: k,
 		startup: true, startupValue: value,
 	}
 	return e.judge(s)
@@ -63,7 +64,7 @@ func (e *Engine) Ambiguous() Decision {
 // mode is observe or off.
 func (e *Engine) Observes(ids ...string) bool {
 	for _, id := range ids {
-		if e.action(id) == Block {
+		if e.options().action(id) == Block {
 			return false
 		}
 	}

@@ -25,7 +25,7 @@ func (s *Session) attach(st *step) {
 	case s.engine != nil:
 		s.admit(st)
 	case opts.OpenDatabase != nil:
-		s.deadline = st.now.Add(opts.Limits.QueueTimeout)
+		s.deadline = st.now.Add(s.env.limits().QueueTimeout)
 		st.ask(openDatabase{name: s.startup.database})
 	default:
 		s.end(st, endRefused, &errDatabase)
@@ -60,7 +60,7 @@ func (s *Session) admit(st *step) {
 			return
 		}
 	}
-	if s.share = s.env.orgs.enter(s.identity.Org, s.env.opts.Limits.MaxClientsPerOrg); s.share == nil {
+	if s.share = s.env.orgs.enter(s.identity.Org, s.env.limits().MaxClientsPerOrg); s.share == nil {
 		s.end(st, endRefused, &errTooManyOrgClients)
 		return
 	}
@@ -103,7 +103,7 @@ func (s *Session) startupDecision() policy.Decision {
 }
 
 func (s *Session) borrow(st *step) {
-	s.deadline = st.now.Add(s.env.opts.Limits.QueueTimeout)
+	s.deadline = st.now.Add(s.env.limits().QueueTimeout)
 	st.ask(borrowServer{})
 }
 
@@ -125,7 +125,8 @@ func (s *Session) serverBorrowed(st *step, sc *serverConn, e *clientError) {
 		s.end(st, endServerFault, e)
 		return
 	}
-	s.sc = sc
+	s.sc, s.served = sc, false
+	s.settle()
 	// What another client has SET there must not be told as the server's own
 	// parameters: then the label, which resets it, comes first.
 	asLoggedIn := sc.state == (clientSettings{})
@@ -151,7 +152,7 @@ func (s *Session) serverBorrowed(st *step, sc *serverConn, e *clientError) {
 // clients change: the server would report them (ParameterStatus) in its reply
 // to the client, who knows them already.
 func (s *Session) mayFollow() bool {
-	return s.phase == phaseRelay && s.sc.state == s.state && (s.inspected == nil || len(s.inspected.Effects.Prepared) == 0)
+	return s.phase == phaseRelay && !s.aborted && s.sc.state == s.state && (s.inspected == nil || len(s.inspected.Effects.Prepared) == 0)
 }
 
 // attached goes on once the server connection carries the session's context.

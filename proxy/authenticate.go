@@ -53,7 +53,7 @@ func (s *Session) tokenMessage(st *step, b []byte) int {
 		return 0
 	}
 	size := int(binary.BigEndian.Uint32(b[1:])) + 1
-	bound := s.env.opts.Limits.MaxTokenBytes + maxSASLMechanisms + 16
+	bound := s.env.limits().MaxTokenBytes + maxSASLMechanisms + 16
 	if b[0] != 'p' || size < 6 || size > bound {
 		s.authFailed(st, auth.ReasonTooLarge)
 		return len(b)
@@ -100,7 +100,7 @@ func (s *Session) bearerMessage(st *step, body []byte) {
 	if len(token) == 0 {
 		b, at := begin(st.toClient.grow(), 'R')
 		b = binary.BigEndian.AppendUint32(b, authSASLContinue)
-		b = append(b, s.env.opts.OAuthFailure...)
+		b = append(b, s.env.changeable().OAuthFailure...)
 		st.toClient.add(finish(b, at))
 		return
 	}
@@ -109,7 +109,7 @@ func (s *Session) bearerMessage(st *step, body []byte) {
 
 // verify asks for a verdict on the token; from the cache at once.
 func (s *Session) verify(st *step, token []byte) {
-	if len(token) > s.env.opts.Limits.MaxTokenBytes {
+	if len(token) > s.env.limits().MaxTokenBytes {
 		s.authFailed(st, auth.ReasonTooLarge)
 		return
 	}

@@ -31,6 +31,9 @@ func (s *Session) bindMessage(st *step, b []byte, size int) int {
 	if !s.serverNeeded(st) {
 		return 0
 	}
+	if !s.settledName(st, statement, false) {
+		return 0
+	}
 	p := s.lookup(statement)
 	if p != nil && p.exists() && s.refusedNow(st, b[:5], p) {
 		return s.skip(b, size)

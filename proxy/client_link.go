@@ -4,6 +4,7 @@ import (
 	"container/list"
 	"context"
 	"crypto/tls"
+	"errors"
 	"net"
 	"net/netip"
 
@@ -235,7 +236,12 @@ func (c *clientLink) forget() {
 }
 
 func (c *clientLink) startTLS(early []byte) {
-	c.conn.StartTLS(c.srv.opts.TLS.config(), early, func(state tls.ConnectionState, err error) {
+	t := c.srv.env.changeable().TLS
+	if !t.available() { // any more
+		c.turn(func(st *step) { c.sess.tlsDone(st, "", errors.New("TLS was turned off")) })
+		return
+	}
+	c.conn.StartTLS(t.Config(), early, func(state tls.ConnectionState, err error) {
 		c.turn(func(st *step) { c.sess.tlsDone(st, state.NegotiatedProtocol, err) })
 	})
 }
@@ -249,6 +255,8 @@ func (c *clientLink) borrow() {
 	}
 	*c.waiter = waiter{
 		client:   c,
+		loop:     c.loop,
+		lax:      c.sess.readsAnything(),
 		key:      c.sess.key,
 		org:      orgMark(c.sess.context),
 		label:    c.sess.context.Label,

@@ -109,7 +109,7 @@ func (s *Session) textMessage(st *step, b []byte, size int) int {
 	if s.skipping || extended && s.serverSkips() {
 		return s.skip(b, size)
 	}
-	if size > s.env.opts.Limits.MaxStatementBytes+maxBindNames {
+	if size > s.env.limits().MaxStatementBytes+maxBindNames {
 		if s.reopen != "" && !s.serverNeeded(st) {
 			return 0
 		}
@@ -151,7 +151,7 @@ func (s *Session) textMessage(st *step, b []byte, size int) int {
 	if e := s.unsupported(ins, extended, len(text)); e != nil && d.Action != policy.Block {
 		return s.refuseMalformed(st, msg, *e)
 	}
-	if d.Action != policy.Block && !s.serverNeeded(st) {
+	if d.Action != policy.Block && (!s.serverNeeded(st) || extended && !s.settledName(st, name, true) || !s.settledNames(st, ins.Effects.Prepared)) {
 		s.inspected = ins
 		return 0
 	}
@@ -278,6 +278,7 @@ func (s *Session) sendQuery(st *step, msg, text []byte, ins *policy.Inspection) 
 		o.parent = parentOf(text)
 	}
 	s.send(st, msg, o)
+	s.sent++
 	if s.settles(ins) || s.isLocal() && ins.Ends {
 		s.wait = waitSettled
 	}
@@ -319,6 +320,9 @@ func (s *Session) namedMessage(st *step, b []byte, size int) int {
 		return s.refuseMalformed(st, msg, errMessageFormat)
 	}
 	what, name := msg[5], msg[6:size-1]
+	if what == 'S' && !s.settledName(st, name, false) {
+		return 0
+	}
 	if b[0] == 'C' && what == 'S' && s.pooling() && s.closeStatement(st, name) {
 		return size
 	}
@@ -408,6 +412,7 @@ func (s *Session) syncMessage(st *step, b []byte, size int) int {
 	}
 	s.sc.unsynced, s.ran = false, false
 	s.send(st, b[:size], owed{kind: owedSync})
+	s.sent++
 	if s.ending {
 		s.wait = waitSettled
 	}
@@ -470,6 +475,7 @@ func (s *Session) functionCall(st *step, b []byte, size int) int {
 	}
 	n := min(size, len(b))
 	s.sc.owed.push(owed{kind: owedCall})
+	s.sent++
 	st.toServer.forward(b[:n])
 	s.in.rest, s.in.drop = size-n, false
 	return n

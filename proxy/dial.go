@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math/rand/v2"
 	"net"
 	"slices"
 	"strconv"
@@ -46,16 +47,15 @@ func (s *Server) connect(ctx context.Context, w *waiter) (*login, error) {
 	if cfg.RuntimeParams == nil {
 		cfg.RuntimeParams = make(map[string]string)
 	}
-	if t := s.opts.Limits.StatementTimeout; t > 0 {
+	if t := s.env.limits().StatementTimeout; t > 0 {
 		cfg.RuntimeParams["statement_timeout"] = strconv.FormatInt(t.Milliseconds(), 10)
 	}
 	for _, p := range w.params {
 		cfg.RuntimeParams[p.name] = p.value
 	}
-	lax := w.client.sess.readsAnything()
 	_, encoded := cfg.RuntimeParams["client_encoding"]
 	for name, value := range safeReading {
-		if _, given := cfg.RuntimeParams[name]; !given || !lax && name != "client_encoding" {
+		if _, given := cfg.RuntimeParams[name]; !given || !w.lax && name != "client_encoding" {
 			cfg.RuntimeParams[name] = value
 		}
 	}
@@ -69,7 +69,7 @@ func (s *Server) connect(ctx context.Context, w *waiter) (*login, error) {
 		}
 		cfg.Password = password
 	}
-	return dialServer(ctx, cfg, w.key, lax, encoded, &s.opts.Signing)
+	return dialServer(ctx, cfg, w.key, w.lax, encoded, &s.opts.Signing)
 }
 
 // safeReading are settings under which the server reads a text as the guard
@@ -208,7 +208,9 @@ func (s *Server) dial(w *waiter) {
 	go func() {
 		defer s.dialing.Done()
 		in, err := s.login(w)
-		c := w.client
+		if w.client == nil {
+			s.pool.aheadEnded(w, err != nil && clientsAffair(w, err))
+		}
 		if err != nil {
 			e := s.loginError(err)
 			for _, other := range s.pool.failed(w, !clientsAffair(w, err)) {
@@ -216,7 +218,7 @@ func (s *Server) dial(w *waiter) {
 			}
 			return
 		}
-		c.loop.Post(func() { s.adopt(in, c) })
+		w.loop.Post(func() { s.adopt(in, w) })
 	}()
 }
 
@@ -283,25 +285,32 @@ func (s *Server) loginTimeout() time.Duration {
 	return defaultLoginTimeout
 }
 
-// adopt puts a new server connection on the client's loop and lends it.
-func (s *Server) adopt(in *login, c *clientLink) {
+// adopt puts a new server connection on the client's loop and lends it, or
+// keeps it if nobody waits.
+func (s *Server) adopt(in *login, w *waiter) {
+	c := w.client
 	l := &serverLink{
-		srv: s, loop: c.loop, sc: in.sc, created: c.loop.Now(), share: in.sc.key.org,
-		lifetime: jittered(s.opts.Pool.MaxLifetime),
+		srv: s, loop: w.loop, sc: in.sc, created: w.loop.Now(), share: in.sc.key.org, epoch: w.epoch, jitter: rand.Float64(),
 	}
 	in.sc.link = l
-	conn, err := c.loop.Adopt(in.socket, l)
+	conn, err := w.loop.Adopt(in.socket, l)
 	if err != nil {
 		in.socket.Close()
 		s.pool.made()
 		s.pool.lost(in.sc.key.org)
 		s.log.Error("server connection cannot be used", "error", err)
-		c.later(func(st *step) { c.sess.serverBorrowed(st, nil, &errServerDown) })
+		if c != nil {
+			c.later(func(st *step) { c.sess.serverBorrowed(st, nil, &errServerDown) })
+		}
 		return
 	}
 	l.conn = conn
 	s.pool.made()
 	s.watch(l)
+	if c == nil {
+		s.pool.put(l, w.loop.Now())
+		return
+	}
 	l.lent(c)
 }
 

@@ -103,6 +103,11 @@ var (
 		severity: severityFatal, code: "08006",
 		message: "the server closed the connection unexpectedly",
 	}
+	errStatementLost = clientError{
+		severity: severityError, code: "08006",
+		message: "the server connection was lost before the server has answered",
+		hint:    "The statement may have been carried out: find out before you repeat it. The session goes on.",
+	}
 	errServerProtocol = clientError{
 		severity: severityFatal, code: "08P01",
 		message: "the proxy lost track of the server's replies and ends the session to be safe",

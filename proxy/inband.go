@@ -55,7 +55,7 @@ func (s *Session) changesIdentity(text []byte, extended bool) (id parser.Identit
 // A longer text than any with a token is not looked at, and who has only one
 // org picks none: rules refuse both.
 func (s *Session) identityIn(text []byte) (id parser.Identity, ok bool) {
-	if len(text) > s.env.opts.Limits.MaxTokenBytes+maxIdentityText {
+	if len(text) > s.env.limits().MaxTokenBytes+maxIdentityText {
 		return id, false
 	}
 	if id, ok = parser.ParseIdentity(text); !ok || id.Name == parser.IdentityToken {
@@ -213,7 +213,7 @@ func (s *Session) identityPlace(c *identityChange) *clientError {
 	begun := s.begun != "" || s.reopen != ""
 	outside := s.sc == nil && s.reopen == "" || s.sc != nil && s.sc.idle() && !s.sc.unsynced
 	switch {
-	case s.sc != nil && s.sc.tx == txFailed:
+	case s.txStatus() == txFailed:
 		return &errTxFailed
 	case !c.Local && !outside:
 		return &errIdentityInTx

@@ -30,7 +30,7 @@ func (s *Session) identityParse(st *step, msg, name, text []byte, id parser.Iden
 		return s.refuseIdentity(st, msg, &errIdentityParams)
 	}
 	switch {
-	case s.sc != nil && s.sc.tx == txFailed:
+	case s.txStatus() == txFailed:
 		return s.refuseIdentity(st, msg, &errTxFailed)
 	case len(name) == 0:
 		s.forgetUnnamed()
@@ -50,7 +50,7 @@ func (s *Session) identityParse(st *step, msg, name, text []byte, id parser.Iden
 
 // identityBind handles a Bind of the statement p. b is what has come of it.
 func (s *Session) identityBind(st *step, b []byte, size int, portal []byte, p *prepared) int {
-	if size > s.env.opts.Limits.MaxTokenBytes+maxBindNames {
+	if size > s.env.limits().MaxTokenBytes+maxBindNames {
 		return s.refuseIdentityPart(st, b, size, &errIdentityParams)
 	}
 	if len(b) < size || !s.quiet(st) {
@@ -60,7 +60,7 @@ func (s *Session) identityBind(st *step, b []byte, size int, portal []byte, p *p
 	if e := bound.bind(b[5:size]); e != nil {
 		return s.refuseIdentityPart(st, b, size, e)
 	}
-	if s.sc != nil && s.sc.tx == txFailed {
+	if s.txStatus() == txFailed {
 		return s.refuseIdentityPart(st, b, size, &errTxFailed)
 	}
 	if !s.setPortal(portal, &prepared{inspection: noEffects, identity: &bound}) {

@@ -150,7 +150,7 @@ func appendClose(b []byte, what byte, name string) []byte {
 // awaitLabel ends a label with a Sync and waits until it is confirmed.
 func (s *Session) awaitLabel(st *step) {
 	s.wait = waitLabel
-	s.deadline = st.now.Add(s.env.opts.Limits.ServerResetTimeout)
+	s.deadline = st.now.Add(s.env.limits().ServerResetTimeout)
 	st.toServer.add(append(st.toServer.grow(), 'S', 0, 0, 0, 4))
 	s.sc.owed.push(owed{kind: owedSync, own: true})
 }
@@ -225,7 +225,8 @@ func (s *Session) labelCancelled(st *step) bool {
 		}
 	}
 	held := s.wait == waitLabel // the client's message was not sent yet, and goes to another server connection
-	s.wait, s.sealing, s.relabel = waitNone, false, false
+	s.stopWait()
+	s.sealing, s.relabel = false, false
 	s.in.drop = s.in.rest > 0 // of a message whose beginning went to that server connection
 	if !held {
 		st.toClient.add(errCancelled.appendTo(st.toClient.grow()))

@@ -40,6 +40,9 @@ const (
 	// maxOwed bounds the replies owed on one server connection; the client
 	// is not read until there are fewer.
 	maxOwed = 64 << 10
+	// maxLosses is how many server connections a session may lose one after the
+	// other, without an answer in between.
+	maxLosses = 5
 	// maxStatements bounds the prepared statements of one session.
 	maxStatements = 10_000
 	// maxStatementsHeld bounds the size of these, and of a part of a message

@@ -170,7 +170,7 @@ func (s *Session) observe(st *step, o *owed, code string) {
 	}
 	took := time.Duration(st.now.UnixNano() - o.start)
 	s.env.metrics.duration.Observe(took.Seconds())
-	if slow := s.env.opts.SlowQuery; slow > 0 && took >= slow {
+	if slow := s.env.changeable().SlowQuery; slow > 0 && took >= slow {
 		s.logSlow(o, took)
 	}
 	if code != "" {

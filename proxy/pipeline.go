@@ -40,6 +40,8 @@ type owed struct {
 	hidden bool
 	// failed: an ErrorResponse has come, ReadyForQuery has not.
 	failed bool
+	// told: of a Sync, the client has got an error of the batch that it ends.
+	told bool
 	// refusal, if set, is the error that the client gets in place of the
 	// server's: the message was replaced by one that certainly fails.
 	refusal *clientError

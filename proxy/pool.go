@@ -29,15 +29,20 @@ type PoolOptions struct {
 type pool struct {
 	opts PoolOptions
 	dial func(*waiter) // starts a login; ends in done or failed
+	// failing, if set, reports whether logins fail at the moment.
+	failing func() bool
 
 	mu     sync.Mutex
-	total  int // server connections that exist or are being made
-	idle   int // of these, idle ones
-	making int // of these, those being made
+	total  int     // server connections that exist or are being made
+	idle   int     // of these, idle ones
+	making int     // of these, those being made
+	ahead  int     // of these, those that nobody waits for
+	last   *waiter // the last request, where connections are shared
 	orgs   map[string]*orgPool
 	queue  []*orgPool // orgs with waiters, the next to be served first
 	common orgPool    // holds the idle connections where they are shared
 	closed bool
+	epoch  uint64 // of the configuration; connections of an older one serve nobody any more
 	// emptyUntil: what comes back before is closed, see closeIdle.
 	emptyUntil time.Time
 }
@@ -51,11 +56,16 @@ type orgPool struct {
 	idle    []*serverLink // the last returned at the end
 	waiters []*waiter     // first come, first served
 	queued  bool          // in pool.queue
+	ahead   int           // being made, and nobody waits for them
+	last    *waiter       // the last request, where connections belong to orgs; nil if they are not opened ahead
 }
 
 // waiter is a client that waits for a server connection.
 type waiter struct {
-	client *clientLink
+	client *clientLink // nil: nobody waits, it is opened ahead
+	loop   *loopState  // the client's
+	lax    bool        // the rules of settings under which a text is read otherwise only observe
+	epoch  uint64      // of the pool's configuration
 	key    poolKey
 	org    string // as server connections remember it
 	label  string
@@ -108,6 +118,7 @@ func (p *pool) borrow(w *waiter) *serverLink {
 	p.mu.Lock()
 	var out outcome
 	o := p.org(w.key.org)
+	p.used(o, w)
 	if len(o.waiters) == 0 { // nobody overtakes those who wait
 		out.grant = p.takeIdle(o, w)
 	}
@@ -133,6 +144,7 @@ func (p *pool) put(l *serverLink, now time.Time) {
 
 func (p *pool) takeBack(l *serverLink, now time.Time) (out outcome) {
 	o := p.org(l.share)
+	l.idleSince = now
 	switch {
 	case p.closed || p.expired(l, now) || p.yields(o, now) || now.Before(p.emptyUntil):
 		p.release(o, &out)
@@ -140,7 +152,7 @@ func (p *pool) takeBack(l *serverLink, now time.Time) (out outcome) {
 	case p.opts.Shared:
 		o.total--
 		l.share = ""
-		p.idleAgain(&p.common, l, now)
+		p.idleAgain(&p.common, l)
 		p.serve(&out)
 		p.forget(o)
 	default:
@@ -148,17 +160,19 @@ func (p *pool) takeBack(l *serverLink, now time.Time) (out outcome) {
 			out.lend = append(out.lend, loan{l, w})
 			break
 		}
-		p.idleAgain(o, l, now)
+		p.idleAgain(o, l)
 		p.serve(&out)
 	}
 	return out
 }
 
-func (p *pool) idleAgain(o *orgPool, l *serverLink, now time.Time) {
+func (p *pool) idleAgain(o *orgPool, l *serverLink) {
 	l.state.set(linkIdle)
-	l.idleSince = now
-	o.idle = append(o.idle, l)
-	p.idle++
+	if p.idle++; l.used {
+		o.idle = append(o.idle, l)
+	} else {
+		o.idle = slices.Insert(o.idle, 0, l) // those that are warm come first
+	}
 }
 
 // yields reports whether a connection of o is closed to make room for another
@@ -195,7 +209,7 @@ func (o *orgPool) matching(l *serverLink) *waiter {
 }
 
 func (p *pool) expired(l *serverLink, now time.Time) bool {
-	return p.opts.MaxLifetime > 0 && now.Sub(l.created) > l.lifetime
+	return l.epoch != p.epoch || p.opts.MaxLifetime > 0 && now.Sub(l.created) > jittered(p.opts.MaxLifetime, l.jitter)
 }
 
 // release gives up the place of a connection of o.
@@ -208,7 +222,7 @@ func (p *pool) release(o *orgPool, out *outcome) {
 
 // forget drops an org that has nothing: orgs come and go by the thousand.
 func (p *pool) forget(o *orgPool) {
-	if o.total == 0 && len(o.waiters) == 0 && !o.queued {
+	if o.total == 0 && len(o.waiters) == 0 && !o.queued && o.last == nil {
 		delete(p.orgs, o.org)
 	}
 }
@@ -235,7 +249,10 @@ func (p *pool) made() {
 func (p *pool) failed(w *waiter, down bool) []*waiter {
 	p.mu.Lock()
 	p.making--
-	hopeless := []*waiter{w}
+	var hopeless []*waiter
+	if w.client != nil {
+		hopeless = append(hopeless, w)
+	}
 	if down && p.total-p.making <= 1 {
 		for _, o := range p.queue {
 			hopeless = append(hopeless, o.waiters...)
@@ -298,8 +315,10 @@ func (p *pool) sweep(now time.Time) {
 	p.sweepOf(&p.common, now, &out)
 	for _, o := range p.orgs {
 		p.sweepOf(o, now, &out)
+		p.unused(o, now)
 		p.forget(o)
 	}
+	p.openAhead(now, &out)
 	p.mu.Unlock()
 	p.carryOut(out, nil)
 }

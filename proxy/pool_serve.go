@@ -102,11 +102,17 @@ func (p *pool) serveOne(o *orgPool, out *outcome) bool {
 		return false
 	}
 	o.waiters = o.waiters[1:]
+	p.reserve(o, w, out)
+	return true
+}
+
+// reserve starts a login in a place of o's.
+func (p *pool) reserve(o *orgPool, w *waiter, out *outcome) {
 	p.total++
 	p.making++
 	o.total++
+	w.epoch = p.epoch
 	out.dial = append(out.dial, w)
-	return true
 }
 
 // makeRoom reports whether org o may have one more server connection now.

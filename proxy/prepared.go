@@ -20,6 +20,8 @@ type prepared struct {
 	begin string // the text of a statement that begins a transaction
 	// identity is set for a statement that changes the session's identity.
 	identity *identityStatement
+	batch    uint64 // in which it was parsed
+	gone     bool   // its Parse has failed, or was skipped
 	// absent: in session pooling, it is not on the present server connection.
 	absent bool
 }
@@ -90,7 +92,7 @@ func (s *Session) sendParse(st *step, msg, name, text []byte, ins *policy.Inspec
 		return
 	}
 	p := s.newPrepared(ins, text, true)
-	p.size = len(msg)
+	p.batch, p.size = s.batch(), len(msg)
 	p.name, p.id = string(name), s.identify(text, msg[5+len(name)+1+len(text)+1:], ins)
 	if !s.pooling() {
 		o := owed{kind: owedParse, inspection: ins}
@@ -171,6 +173,7 @@ type unnamedState struct {
 // unnamed statement, if the server may skip it: an earlier message may have
 // failed. Else it is nil.
 func (s *Session) saveUnnamed() *change {
+	s.unnamedAt = s.batch()
 	if s.sc == nil || s.sc.owed.len() == 0 {
 		s.saved = 0
 		return nil
@@ -254,6 +257,7 @@ func (s *Session) closeStatement(st *step, name []byte) bool {
 	if s.onServer[string(name)] || p == nil && s.pin&pinPrepared != 0 {
 		return false // the server has it under that name, or made by PREPARE
 	}
+	s.noteClose(name)
 	s.setNamed(string(name), nil)
 	s.replyLocally(st, closeComplete, &change{name: string(name), before: p})
 	return true
@@ -280,6 +284,7 @@ func (s *Session) closeNamed(what byte, name []byte) (c *change) {
 		c = s.saveUnnamed()
 		s.statement = nil
 	case what == 'S':
+		s.noteClose(name)
 		if p := s.named[string(name)]; p != nil {
 			c = &change{name: string(name), before: p, there: s.onServer[string(name)]}
 		}

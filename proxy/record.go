@@ -65,6 +65,8 @@ func (s *Session) refusalSpan(st *step, d *policy.Decision, ins *policy.Inspecti
 // txStatus is the transaction status as the server last reported it.
 func (s *Session) txStatus() byte {
 	switch {
+	case s.reopen != "" && s.aborted:
+		return txFailed
 	case s.reopen != "":
 		return txOpen
 	case s.sc == nil:

@@ -45,6 +45,9 @@ func (s *Session) refuseAs(st *step, msg []byte, e clientError, why string) {
 		return
 	}
 	s.sc.owed.push(owed{kind: replyTo(msg[0]), refusal: &e, change: was})
+	if msg[0] == 'Q' || msg[0] == 'F' {
+		s.sent++
+	}
 	st.toServer.add(appendFailing(st.toServer.grow(), msg, why))
 	s.sc.unsynced = msg[0] != 'Q' && msg[0] != 'F' || s.sc.unsynced
 }

@@ -16,7 +16,10 @@ func (s *Session) failed(st *step, o *owed, code string) {
 		return
 	}
 	s.observe(st, o, code)
-	if code == "26000" || code == "0A000" || o.inspection != nil && o.inspection.Effects.Has(parser.EffectDeallocateAll) {
+	if code == "26000" {
+		s.sc.known.unnamed = unnamedID{}
+	}
+	if code == "26000" && o.of != nil && o.of.exists() || code == "0A000" || o.inspection != nil && o.inspection.Effects.Has(parser.EffectDeallocateAll) {
 		// What is prepared there is not what it was taken for: gone, or made
 		// for tables that have changed since.
 		s.sc.known.doubt()
@@ -28,6 +31,14 @@ func (s *Session) ready(st *step, o *owed) {
 	if o.kind == owedSync && !o.own {
 		s.ending = false
 	}
+	if !o.own {
+		s.served, s.losses = true, 0
+		s.answered++
+		s.opens = s.opens && s.sc.owed.len() > 0
+	}
+	if s.sc.owed.len() == 0 {
+		s.settle() // also if the server has skipped a Query
+	}
 	if !o.own && s.sc.tx == txIdle && s.sc.owed.len() == 0 {
 		s.endPortals()
 	}
@@ -36,12 +47,17 @@ func (s *Session) ready(st *step, o *owed) {
 		if s.wait == waitLabel && s.sealing {
 			s.sealing = false // the challenge has come
 			s.putLabel(st, false)
+		} else if s.wait == waitLabel && s.aborted {
+			s.failTransaction(st)
 		} else if s.wait == waitLabel {
 			s.attached(st)
 		}
 		return // else the Sync behind a statement that was given its name
 	case o.rows != nil:
 		s.stateKnown(o)
+		return
+	case o.own && o.kind == owedQuery:
+		s.attached(st) // in a failed transaction
 		return
 	case o.kind == owedQuery && !o.failed:
 		s.observe(st, o, "")

@@ -27,7 +27,8 @@ import (
 	"github.com/pgbulkhead/bulkhead/tenant"
 )
 
-// Options configure a Server. All fields are immutable once it is made.
+// Options configure a Server. All fields are immutable once it is made; of some
+// others may be put in force (Changeable).
 type Options struct {
 	Listen  []string // "host:port" or "unix:/path"
 	TLS     TLSOptions
@@ -91,8 +92,6 @@ func (o *TLSOptions) available() bool { return o.Mode != TLSDisable && o.Config 
 
 func (o *TLSOptions) required() bool { return o.Mode == TLSRequire || o.Mode == TLSVerifyClient }
 
-func (o *TLSOptions) config() *tls.Config { return o.Config() }
-
 // Server accepts clients and lends them server connections.
 type Server struct {
 	opts    *Options
@@ -140,11 +139,13 @@ func New(o Options) (*Server, error) {
 	}
 	s.pool = newPool(o.Pool)
 	s.pool.dial = s.dial
+	s.pool.failing = func() bool { return s.gate.failing() != nil }
 	s.metrics = newMetrics(s)
 	s.env = &environment{
 		opts: &o, log: o.Logger, metrics: s.metrics,
 		recent: &recentParams{keys: make(map[unique.Handle[string]]map[string]string)},
 	}
+	s.env.now.Store(o.Changeable())
 	loops := loopCount(o.Loops)
 	for range loops {
 		l, err := loop.New(loop.Options{Driver: o.Driver, Logger: o.Logger, KeepProcessor: loops < runtime.GOMAXPROCS(0)})
@@ -263,11 +264,23 @@ func (s *Server) Drain(ctx context.Context) error {
 		select {
 		case <-s.drained:
 		case <-ctx.Done():
+			s.endAll()
 			return fmt.Errorf("sessions are still in a transaction: %w", ctx.Err())
 		}
 	}
 	s.pool.shut()
 	return nil
+}
+
+// endAll ends the sessions that are left, wherever they are.
+func (s *Server) endAll() {
+	for _, l := range s.loops {
+		l.Post(func() {
+			for c := range l.clients {
+				c.turn(func(st *step) { c.sess.end(st, endDrained, &errDraining) })
+			}
+		})
+	}
 }
 
 // Draining reports whether Drain has been called.
@@ -305,7 +318,7 @@ func (s *Server) admit(c *clientLink) (refused *clientError, oldest *clientLink)
 	switch {
 	case s.draining:
 		return &errDraining, nil
-	case s.clients <= s.opts.Limits.MaxClients:
+	case s.clients <= s.env.limits().MaxClients:
 	case s.strangers.Len() == 0:
 		return &errTooManyClients, nil
 	default:

@@ -55,6 +55,8 @@ type serverConn struct {
 	// fatal: the server has said that it ends the connection, and the client
 	// was told in the server's words.
 	fatal bool
+	// ended is set instead if the session outlives that: the SQLSTATE.
+	ended string
 	// doubt, if not empty, says why the connection must not be used again.
 	doubt string
 	// link is the driver's end of it.
@@ -86,6 +88,9 @@ func (sc *serverConn) idle() bool {
 		sc.frame.rest == 0 && len(sc.frame.partial) == 0 && !sc.owed.skipping
 }
 
+// midMessage reports whether the client has got a part of a message.
+func (sc *serverConn) midMessage() bool { return sc.frame.rest > 0 && !sc.frame.drop }
+
 // doubtful notes why the connection must not be used again.
 func (sc *serverConn) doubtful(why string) {
 	if sc.doubt == "" {
@@ -105,6 +110,9 @@ type replies interface {
 	undo(c *change, skipped bool)
 	// failed: the server answered o with an error, SQLSTATE code.
 	failed(st *step, o *owed, code string)
+	// survives: the session goes on without the server connection, so that the
+	// client need not know how that has ended.
+	survives() bool
 	// clientPID is the process id that the client takes for its own, 0 if
 	// there is no client.
 	clientPID() uint32

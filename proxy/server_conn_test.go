@@ -31,6 +31,7 @@ type recordingReplies struct {
 
 func (r *recordingReplies) ready(_ *step, o *owed)               { r.readied = append(r.readied, o.kind) }
 func (r *recordingReplies) executed(*step, *owed)                { r.done++ }
+func (r *recordingReplies) survives() bool                       { return false }
 func (r *recordingReplies) clientPID() uint32                    { return 0 }
 func (r *recordingReplies) failed(_ *step, _ *owed, c string)    { r.codes = append(r.codes, c) }
 func (r *recordingReplies) undo(*change, bool)                   {}

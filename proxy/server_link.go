@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"errors"
-	"math/rand/v2"
 	"sync/atomic"
 	"time"
 
@@ -38,9 +37,11 @@ type serverLink struct {
 	holder     *clientLink
 	share      string // the org in whose share of the pool it counts; "" while it is idle and shared. Guarded by the pool's mu while idle
 	state      linkStateVar
+	used       bool // it has been lent
 	broken     bool // closed by the server while it was being lent
 	created    time.Time
-	lifetime   time.Duration
+	jitter     float64 // of its lifetime
+	epoch      uint64  // of the pool's configuration that it was made for
 	idleSince  time.Time
 	readPause  bool
 	cancelling bool     // a CancelRequest is on its way
@@ -49,15 +50,17 @@ type serverLink struct {
 	timer      *loop.Timer
 }
 
+// looksFresh is how long an idle connection is lent without a look at its
+// socket: of one in use the loop has heard a moment ago.
+const looksFresh = time.Millisecond
+
 // cancelTimeout bounds a CancelRequest to the server.
 const cancelTimeout = 10 * time.Second
 
-// jittered spreads the ends of connections made together.
-func jittered(d time.Duration) time.Duration {
-	if d <= 0 {
-		return 0
-	}
-	return d - rand.N(d/10+1)
+// jittered spreads the ends of connections made together: it takes off up to a
+// tenth, by a number from 0 to 1.
+func jittered(d time.Duration, jitter float64) time.Duration {
+	return d - time.Duration(jitter*float64(d)/10)
 }
 
 // Received implements loop.Handler.
@@ -143,6 +146,10 @@ func (l *serverLink) hand(w *waiter) {
 				c.borrow()
 			}
 		})
+	case l.conn.IsClosed() || l.loop.Now().Sub(l.idleSince) > looksFresh && l.conn.Unread():
+		// It has ended, or the server says why it will. What that is, the loop
+		// finds out when it next looks at its sockets: before the second turn.
+		l.loop.Post(func() { l.loop.Post(func() { l.hand(w) }) })
 	case c.loop == l.loop:
 		l.lent(c)
 	default:
@@ -157,6 +164,7 @@ func (l *serverLink) hand(w *waiter) {
 // lent completes a loan on the client's loop.
 func (l *serverLink) lent(c *clientLink) {
 	l.state.set(linkLent)
+	l.used = true
 	if c.finished {
 		l.giveBack(true)
 		return
@@ -220,7 +228,7 @@ func (l *serverLink) clean() {
 			l.discard("cleaning took too long")
 		}
 	})
-	l.timer.Reset(l.loop.Now().Add(l.srv.opts.Limits.ServerResetTimeout))
+	l.timer.Reset(l.loop.Now().Add(l.srv.env.limits().ServerResetTimeout))
 }
 
 func (l *serverLink) cleaned() {
@@ -283,6 +291,8 @@ func (l *serverLink) ready(_ *step, o *owed) {
 func (l *serverLink) executed(*step, *owed) {}
 
 func (l *serverLink) undo(*change, bool) {}
+
+func (l *serverLink) survives() bool { return false }
 
 func (l *serverLink) clientPID() uint32 { return 0 }
 

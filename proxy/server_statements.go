@@ -40,6 +40,8 @@ type serverStatements struct {
 type serverStatement struct {
 	name string
 	used uint64
+	// by and at are the session that has it prepared, and its batch.
+	by, at uint64
 	// stale: it must be prepared anew before its next use.
 	stale bool
 }
@@ -178,19 +180,23 @@ func (s *Session) undo(c *change, skipped bool) {
 	switch {
 	case c.absent:
 		c.now.absent = true
-	case c.was != nil && skipped:
+	case (c == &unnamedParse || c.was != nil) && s.unnamedAt > s.answered+1:
+		s.unnamedLost = s.unnamedAt // another has taken its place in a later batch
+	case c.was != nil && skipped && s.unnamedLost != s.unnamedAt:
 		s.statement, s.message, s.unnamed = c.was.statement, c.was.message, c.was.id
 	case c == &unnamedParse || c.was != nil:
 		// The server drops the old one before it reads the new one.
 		s.statement, s.message = nil, s.message[:0]
 	case c == &hiddenParse:
 	case c.now != nil:
+		c.now.gone = true
 		if s.named[c.name] == c.now {
 			s.setNamed(c.name, nil)
 			if c.there {
 				delete(s.onServer, c.name)
 			}
 		}
+	case c.before != nil && c.before.gone:
 	case c.before != nil && c.name != "" && s.named[c.name] == nil:
 		s.setNamed(c.name, c.before)
 		if c.there {
@@ -252,6 +258,7 @@ func (s *Session) ensureMissing(st *step, p *prepared) string {
 // connection, and returns the name. o is what is owed for it.
 func (s *Session) prepare(st *step, id statementID, o owed) string {
 	name, drop := s.sc.known.add(id)
+	s.sc.known.byID[id].by, s.sc.known.byID[id].at = s.id, s.batch()
 	for _, c := range drop {
 		st.toServer.add(appendClose(st.toServer.grow(), 'S', c.closed))
 		s.sc.owed.push(owed{kind: owedClose, own: true, change: c})
@@ -284,6 +291,7 @@ func (s *Session) materialise(st *step, names []string, sync bool) {
 			continue
 		}
 		s.keepOnServer(name)
+		s.noteClose([]byte(name)) // from here on it may be there under two names, or not
 		s.parseAs(st, name, p.id.Value(), owed{kind: owedParse, own: sync, hidden: true, change: &change{name: name}})
 		sent = true
 	}

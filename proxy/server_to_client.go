@@ -222,8 +222,12 @@ func (sc *serverConn) errorResponse(st *step, b []byte, whole bool, r replies) (
 	severity, code := errorFields(b[5:])
 	if severity != severityError {
 		// FATAL or PANIC: the server ends the connection, whatever was asked.
-		sc.fatal = true
 		sc.doubtful("the server ended it: " + code)
+		if r.survives() {
+			sc.ended = code
+			return false, nil
+		}
+		sc.fatal = true
 		return true, nil
 	}
 	o := sc.owed.front()
@@ -265,6 +269,9 @@ func (sc *serverConn) errorResponse(st *step, b []byte, whole bool, r replies) (
 			sc.known.undo(c)
 			r.undo(c, skipped)
 		})
+		if end := sc.owed.front(); end != nil {
+			end.told = true
+		}
 	}
 	return pass, nil
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/pgbulkhead/bulkhead/auth"
@@ -83,13 +84,21 @@ type Session struct {
 	inspected *policy.Inspection // answer to an inspectText, for the message at the front of in.partial
 	skipping  bool               // a message was refused without a server connection: skip to Sync
 	statements
+	unsettled
 	sessionState
 	relabel bool // the label may have been reset
 	sealing bool // a challenge was asked for, and the label follows when it has come
 	changing
 
-	sc     *serverConn
-	reason endReason
+	sc *serverConn
+	// served: since the server connection was lent, a reply has come to its
+	// end. opens: what was sent since then may have begun a transaction.
+	// aborted: reopen stands for a transaction that is lost.
+	served, opens, aborted bool
+	losses                 int // of server connections, one after the other
+
+	leaving bool // it ends at its next transaction boundary
+	reason  endReason
 }
 
 // changing is what a session needs to change its identity in band.
@@ -113,7 +122,7 @@ type peer struct {
 	local    bool // unix socket or loopback
 }
 
-// environment is what all sessions of a server share. It is immutable.
+// environment is what all sessions of a server share. Several loops use it.
 type environment struct {
 	opts    *Options
 	log     *slog.Logger
@@ -121,12 +130,13 @@ type environment struct {
 	recent  *recentParams
 
 	contexts contexts
+	now      atomic.Pointer[Changeable] // nil: as opts say
 	orgs     orgClients
 }
 
 func newSession(env *environment, id uint64, p peer, now time.Time) *Session {
 	s := &Session{env: env, id: id, client: p, activity: now}
-	if t := env.opts.Limits.AuthTimeout; t > 0 {
+	if t := env.limits().AuthTimeout; t > 0 {
 		s.deadline = now.Add(t)
 	}
 	return s
@@ -142,6 +152,15 @@ func (s *Session) clientBytes(st *step, b []byte) {
 		return
 	}
 	s.keep(b[s.consume(st, b):], false)
+}
+
+// stopWait ends a wait for the server. An answer from elsewhere (an inspection,
+// a verdict) is still to come, and is for the message at the front: until then
+// the session must not ask for another.
+func (s *Session) stopWait() {
+	if s.wait != waitInspect && s.wait != waitToken {
+		s.wait = waitNone
+	}
 }
 
 // resume goes on with what was held back while the session waited.
@@ -180,6 +199,7 @@ func (s *Session) consume(st *step, b []byte) int {
 			}
 			begins := s.in.rest == 0
 			if n = s.clientMessage(st, b[used:]); n > 0 && begins {
+				s.inspected, s.verdict = nil, nil // they were for this message, also if it was skipped
 				s.holdBack(b[used])
 			}
 		case phaseDraining, phaseClosed:
@@ -214,7 +234,7 @@ func (s *Session) end(st *step, why endReason, e *clientError) {
 	if s.phase == phaseClosed {
 		return
 	}
-	if e != nil {
+	if e != nil && (s.sc == nil || !s.sc.midMessage()) {
 		st.toClient.add(e.appendTo(st.toClient.grow()))
 	}
 	s.leave(st, why)
@@ -264,6 +284,10 @@ func (s *Session) serverBytes(st *step, b []byte) {
 		s.end(st, endServerFault, e)
 		return
 	}
+	if sc.ended != "" {
+		s.goOn(st)
+		return
+	}
 	if sc.fatal {
 		// The client was told. Its next words must not find another server
 		// connection, even if they are there already.
@@ -295,6 +319,9 @@ func (s *Session) afterReplies(st *step) {
 	if s.wait == waitNone && s.endLocal(st) {
 		return
 	}
+	if s.leaveNow(st) {
+		return
+	}
 	if s.wait == waitNone && s.phase == phaseRelay {
 		s.resume(st)
 		s.maybeDetach(st)
@@ -310,6 +337,10 @@ func (s *Session) serverGone(st *step) {
 	s.sc.doubtful("closed by the server")
 	if s.sc.fatal {
 		s.end(st, endServerFault, nil)
+		return
+	}
+	if s.survives() {
+		s.goOn(st)
 		return
 	}
 	s.end(st, endServerFault, &errServerLost)
@@ -386,7 +417,7 @@ func (s *Session) serverWaits() bool {
 // statementDeadline is when the statement that runs is cancelled, zero for
 // never.
 func (s *Session) statementDeadline() time.Time {
-	limit := s.env.opts.Limits.StatementTimeout
+	limit := s.env.limits().StatementTimeout
 	if s.sc == nil || s.sc.owed.len() == 0 || limit <= 0 {
 		return time.Time{}
 	}
@@ -398,7 +429,7 @@ func (s *Session) statementDeadline() time.Time {
 }
 
 func (s *Session) idleDeadline() (time.Time, *clientError, endReason) {
-	l := &s.env.opts.Limits
+	l := s.env.limits()
 	if at := s.statementDeadline(); !at.IsZero() {
 		return at, nil, endUnknown
 	}
@@ -414,9 +445,24 @@ func (s *Session) idleDeadline() (time.Time, *clientError, endReason) {
 	return time.Time{}, nil, 0
 }
 
-// drain ends the session at its next transaction boundary, which may be now.
+// drain ends the session at its next transaction boundary, which may be now. A
+// client that has left gets what it has asked for.
 func (s *Session) drain(st *step) {
-	if s.phase != phaseRelay || s.sc == nil || s.sc.idle() {
+	switch {
+	case s.phase == phaseDraining || s.phase == phaseClosed:
+	case s.phase != phaseRelay:
 		s.end(st, endDrained, &errDraining)
+	default:
+		s.leaving = true
+		s.leaveNow(st)
 	}
+}
+
+// leaveNow ends a session that is to end and is at a transaction boundary.
+func (s *Session) leaveNow(st *step) bool {
+	if !s.leaving || s.phase != phaseRelay || s.reopen != "" || s.sc != nil && (!s.sc.idle() || s.sc.unsynced) {
+		return false
+	}
+	s.end(st, endDrained, &errDraining)
+	return true
 }

@@ -49,7 +49,7 @@ func (p *startupParams) applicationName() string {
 // GSSENCRequest, CancelRequest or StartupMessage, or the start of a TLS
 // handshake. It returns how much it used, 0 if it needs more.
 func (s *Session) prelude(st *step, b []byte) int {
-	opts := s.env.opts
+	opts := s.env.changeable()
 	if b[0] == tlsHandshakeRecord && !s.tls && !s.askedTLS && !s.askedGSS && opts.TLS.available() {
 		s.phase = phaseTLS
 		st.ask(startTLS{early: append([]byte(nil), b...)})
@@ -102,7 +102,7 @@ func (s *Session) encryptionRequest(st *step, code uint32, more bool) {
 		s.end(st, endProtocol, &errProtocol)
 	case more:
 		s.end(st, endProtocol, &errEarlyData)
-	case code == codeSSL && s.env.opts.TLS.available():
+	case code == codeSSL && s.env.changeable().TLS.available():
 		*asked = true
 		s.phase = phaseTLS
 		st.toClient.write([]byte{'S'})
@@ -150,7 +150,7 @@ func (s *Session) startupMessage(packet []byte) *clientError {
 	}
 	p.version = version
 	s.startup = p
-	opts := s.env.opts
+	opts := s.env.changeable()
 	switch {
 	case p.user == "":
 		return &errNoUser

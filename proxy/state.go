@@ -87,6 +87,7 @@ func (s *Session) note(ins *policy.Inspection) {
 	if e.Set == 0 {
 		return
 	}
+	s.opens = opens(s.opens, ins)
 	for _, p := range pinning {
 		if e.Has(p.effect) {
 			s.pin |= p.reason
@@ -297,7 +298,7 @@ func (r *stateRows) add(b []byte) error {
 // askState asks the server what the session has there.
 func (s *Session) askState(st *step) {
 	s.wait = waitLabel
-	s.deadline = st.now.Add(s.env.opts.Limits.ServerResetTimeout)
+	s.deadline = st.now.Add(s.env.limits().ServerResetTimeout)
 	s.ownQuery(st, stateSQL+customSQL(s.custom), owed{kind: owedQuery, own: true, rows: &stateRows{}})
 }
 

@@ -224,8 +224,13 @@ func (w *crowd) client(s *script, org string, startup wiretest.Startup, order *r
 		}
 		msgs, err := x.receive(c)
 		want := bytes.ReplaceAll(w.want[s][org][i], []byte(mark(0)), []byte(mark(n)))
-		if w.kill != nil && unserved(msgs) {
-			return false // the login for it was killed
+		if lost := unserved(msgs); w.kill != nil && lost >= 0 {
+			// Its server connection, or the login for one, was killed. In front
+			// of that is what was asked for.
+			if head := s.raw(msgs[:lost]); !bytes.HasPrefix(want, head) {
+				w.t.Errorf("seed %d, %s, turn %d, in front of a lost server connection:\n%s", w.seed, s.name, i, difference(head, want))
+			}
+			return false
 		}
 		if err != nil {
 			return w.ended(s, fmt.Sprintf("turn %d", i), x.send, msgs, want)
@@ -242,9 +247,12 @@ func (w *crowd) client(s *script, org string, startup wiretest.Startup, order *r
 	return true
 }
 
-// unserved reports whether the reply is that no server connection could be had.
-func unserved(msgs []wiretest.Message) bool {
-	return len(msgs) > 0 && msgs[0].Type == 'E' && msgs[0].Field('C') == "08006" && msgs[0].Field('R') == "bulkhead"
+// unserved returns where the reply says that no server connection could be had,
+// or that it was lost; -1 if it does not.
+func unserved(msgs []wiretest.Message) int {
+	return slices.IndexFunc(msgs, func(m wiretest.Message) bool {
+		return m.Type == 'E' && m.Field('C') == "08006" && m.Field('S') == "ERROR" && m.Field('R') == "bulkhead"
+	})
 }
 
 // send writes the messages in one or many pieces. It stops early if the client

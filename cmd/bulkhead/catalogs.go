@@ -12,6 +12,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/singleflight"
 
 	"github.com/pgbulkhead/bulkhead/database/catalog"
 	"github.com/pgbulkhead/bulkhead/internal/config"
@@ -27,12 +29,20 @@ type catalogs struct {
 
 	settings []string // that the tenant context sets
 
-	opening sync.Mutex // held while an engine is made: one at a time
+	flight  singleflight.Group // an engine is made once for all who ask for it
+	opening chan struct{}      // engines that are being made
 
-	mu      sync.Mutex
+	mu      sync.Mutex     // guards what follows
+	policy  *config.Config // whose policy is in force
 	byName  map[string]*policy.Engine
 	failing string // why the server cannot be reached; "" if it can
 }
+
+// Bounds where clients may name any database.
+const (
+	maxDatabases = 200 // whose picture is kept
+	maxOpening   = 16  // that are looked at for the first time at a time
+)
 
 // catalogEvery is how often the catalogue is read without a reason. A name
 // that is not known is looked up at once.
@@ -42,7 +52,10 @@ const catalogEvery = time.Minute
 const catalogTimeout = 30 * time.Second
 
 func newCatalogs(cfg *config.Config, server proxy.ServerOptions, log *slog.Logger) *catalogs {
-	return &catalogs{cfg: cfg, server: server, log: log, byName: make(map[string]*policy.Engine)}
+	return &catalogs{
+		cfg: cfg, server: server, log: log, opening: make(chan struct{}, maxOpening),
+		policy: cfg, byName: make(map[string]*policy.Engine),
+	}
 }
 
 // load reads the catalogue of a database as the login role.
@@ -140,17 +153,43 @@ func (c *catalogs) databases() []string {
 // anyDatabase in server.databases stands for every database of the server.
 const anyDatabase = "*"
 
-// open returns the engine of a database, which is made if there is none.
+// open returns the engine of a database, which is made if there is none. Others
+// do not wait for a database that does not answer, and who gives up waiting
+// leaves the work to those who still do.
 func (c *catalogs) open(ctx context.Context, name string) (*policy.Engine, error) {
-	c.opening.Lock()
-	defer c.opening.Unlock()
 	c.mu.Lock()
-	e := c.byName[name]
+	e, full := c.byName[name], len(c.byName) >= maxDatabases
 	c.mu.Unlock()
 	if e != nil {
 		return e, nil
 	}
-	o := policyOptions(c.cfg, c.settings)
+	if full {
+		return nil, errManyDatabases
+	}
+	made := c.flight.DoChan(name, func() (any, error) { return c.make(context.WithoutCancel(ctx), name) })
+	select {
+	case r := <-made:
+		e, _ = r.Val.(*policy.Engine)
+		return e, r.Err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// errManyDatabases is told to the client as an error of the server's.
+var errManyDatabases = &pgconn.PgError{Code: "53300", Message: "the proxy serves too many databases already"}
+
+// make makes the engine of a database.
+func (c *catalogs) make(ctx context.Context, name string) (*policy.Engine, error) {
+	c.opening <- struct{}{}
+	defer func() { <-c.opening }()
+	c.mu.Lock()
+	e, cfg := c.byName[name], c.policy
+	c.mu.Unlock()
+	if e != nil {
+		return e, nil // made since the caller has looked
+	}
+	o := policyOptions(cfg, c.settings)
 	o.Lookup = func(ctx context.Context) (*policy.Catalog, error) { return c.read(ctx, name) }
 	snapshot, err := c.load(ctx, name)
 	if err != nil {
@@ -162,8 +201,34 @@ func (c *catalogs) open(ctx context.Context, name string) (*policy.Engine, error
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	switch {
+	case len(c.byName) >= maxDatabases:
+		return nil, errManyDatabases
+	case c.policy != cfg: // reloaded meanwhile
+		if err := e.SetOptions(policyOptions(c.policy, c.settings)); err != nil {
+			return nil, fmt.Errorf("policy: %w", err)
+		}
+	}
 	c.byName[name] = e
 	return e, nil
+}
+
+// setPolicy puts the policy of another configuration in force. It fails, and
+// changes nothing, if that cannot be.
+func (c *catalogs) setPolicy(cfg *config.Config) error {
+	o := policyOptions(cfg, c.settings)
+	if _, err := policy.New(o); err != nil {
+		return fmt.Errorf("policy: %w", err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.policy = cfg
+	for _, e := range c.byName {
+		if err := e.SetOptions(o); err != nil {
+			return fmt.Errorf("policy: %w", err)
+		}
+	}
+	return nil
 }
 
 // opener returns open if clients may name any database, else nil.
@@ -197,12 +262,21 @@ func (c *catalogs) refreshAll(ctx context.Context) {
 	c.mu.Lock()
 	engines := maps.Clone(c.byName)
 	c.mu.Unlock()
+	var g errgroup.Group
+	g.SetLimit(maxReading)
 	for name, e := range engines {
-		if snapshot, err := c.read(ctx, name); err == nil {
-			e.SetCatalog(snapshot)
-		}
+		g.Go(func() error {
+			if snapshot, err := c.read(ctx, name); err == nil {
+				e.SetCatalog(snapshot)
+			}
+			return nil
+		})
 	}
+	g.Wait()
 }
+
+// maxReading is how many catalogues are read anew at a time.
+const maxReading = 4
 
 // watch reads the catalogues now and then until ctx ends.
 func (c *catalogs) watch(ctx context.Context) {

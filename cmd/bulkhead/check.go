@@ -3,16 +3,20 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
+	"slices"
 
 	"github.com/spf13/cobra"
 
 	"github.com/pgbulkhead/bulkhead/auth"
 	"github.com/pgbulkhead/bulkhead/database/catalog"
 	"github.com/pgbulkhead/bulkhead/internal/config"
+	"github.com/pgbulkhead/bulkhead/policy"
 	"github.com/pgbulkhead/bulkhead/tenant"
 )
 
@@ -62,6 +66,7 @@ func check(ctx context.Context, file, format string, w io.Writer) error {
 	}
 	source := newCatalogs(cfg, server, slog.New(slog.DiscardHandler))
 	var found []checkFinding
+	var proved []string
 	for _, database := range source.databases() {
 		snapshot, err := source.load(ctx, database)
 		if err != nil {
@@ -70,8 +75,54 @@ func check(ctx context.Context, file, format string, w io.Writer) error {
 		for _, f := range append(catalog.JudgeLogin(snapshot), catalog.JudgeTables(snapshot, cfg.Tenant.Columns)...) {
 			found = append(found, newCheckFinding(database, &f))
 		}
+		proved = append(proved, provenOf(database, snapshot, found)...)
 	}
-	return reportCheck(w, format, found, len(source.databases()))
+	if key := cfg.Tenant.SigningKeyFile; key != "" {
+		context, finding, err := checkContext(ctx, source, string(key))
+		if err != nil {
+			return err
+		}
+		found, proved = append(found, finding...), append(proved, context...)
+	}
+	return reportCheck(w, format, found, proved, len(source.databases()))
+}
+
+// provenOf says what was proven of a database, in which found are no findings of
+// the kind.
+func provenOf(database string, s *catalog.Snapshot, found []checkFinding) (proved []string) {
+	login, tables := true, true
+	for i := range found {
+		if f := &found[i]; f.Database == database && f.Severity == "unsafe" {
+			login, tables = login && f.Check == "rls", tables && f.Check != "rls"
+		}
+	}
+	if login {
+		proved = append(proved, fmt.Sprintf("%s: login role %s is no superuser, has no BYPASSRLS, owns no table of tenants, and can become no role that is or does", database, s.LoginRole))
+	}
+	if n := catalog.Protected(s); tables && n > 0 {
+		proved = append(proved, fmt.Sprintf("%s: all tables of tenants that sessions can reach have row security (%d)", database, n))
+	}
+	return proved
+}
+
+// checkContext proves the signed tenant context, as serve does when it starts.
+func checkContext(ctx context.Context, source *catalogs, file string) (proved []string, found []checkFinding, err error) {
+	key, err := tenant.OpenKeyFile(file, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return nil, nil, &exitError{code: exitUsage, err: err}
+	}
+	err = source.judgeContext(ctx, key.Key())
+	var exit *exitError
+	switch {
+	case err == nil:
+		return []string{fmt.Sprintf("the database believes a tenant context that key %d signs, and none with a wrong signature", key.Key().ID())}, nil, nil
+	case errors.As(err, &exit) && exit.code == exitFindings:
+		return nil, []checkFinding{{
+			Check: "context", Database: source.server.Database, Object: file, Severity: "unsafe",
+			Detail: err.Error(), Fix: "Run bulkhead harden with the context of tenant.context.",
+		}}, nil
+	}
+	return nil, nil, err
 }
 
 // checkConfig proves that serve could start with the configuration, as far as
@@ -80,15 +131,27 @@ func checkConfig(cfg *config.Config) error {
 	if err := cfg.CheckFiles(); err != nil {
 		return err
 	}
-	if _, err := auth.New(authOptions(cfg, slog.New(slog.DiscardHandler))); err != nil {
-		return err
-	}
-	if _, err := tenant.NewResolver(tenantOptions(cfg)); err != nil {
-		return err
-	}
+	_, keys := auth.New(authOptions(cfg, slog.New(slog.DiscardHandler)))
+	_, context := tenant.NewResolver(tenantOptions(cfg))
 	s := &service{cfg: cfg, log: slog.New(slog.DiscardHandler)}
 	o := proxyOptions(cfg, s.log)
-	return s.addTLS(&o)
+	return errors.Join(checkRules(cfg), keys, context, s.addTLS(&o))
+}
+
+// checkRules reports every rule of policy.rules that does not exist, with its
+// place.
+func checkRules(cfg *config.Config) error {
+	var problems []config.Problem
+	for _, id := range slices.Sorted(maps.Keys(cfg.Policy.Rules)) {
+		if !slices.ContainsFunc(policy.Rules(), func(r policy.Rule) bool { return r.ID == id }) {
+			key := "policy.rules." + id
+			problems = append(problems, config.Problem{Where: cfg.Origin(key), Key: key, What: "there is no such rule", Todo: "bulkhead rules lists them"})
+		}
+	}
+	if len(problems) == 0 {
+		return nil
+	}
+	return &config.Error{Problems: problems}
 }
 
 // checkFinding is a finding as --format json prints it.
@@ -109,7 +172,7 @@ func newCheckFinding(database string, f *catalog.Finding) checkFinding {
 	return checkFinding{Check: f.Key, Database: database, Object: f.Subject, Severity: severity, Detail: f.Text, Fix: f.Remedy}
 }
 
-func reportCheck(w io.Writer, format string, found []checkFinding, databases int) error {
+func reportCheck(w io.Writer, format string, found []checkFinding, proved []string, databases int) error {
 	d := newDisplay(w)
 	unsafe := 0
 	for i := range found {
@@ -128,6 +191,9 @@ func reportCheck(w io.Writer, format string, found []checkFinding, databases int
 		d.printf("%s  %s: %s\n         fix: %s\n", d.paint(colour, pad(f.Severity, 7)), printable(f.Database), printable(f.Detail), printable(f.Fix))
 	}
 	if format == "text" {
+		for _, text := range proved {
+			d.printf("%s  %s\n", d.paint(colourGreen, pad("proven", 7)), printable(text))
+		}
 		verdict := d.paint(colourGreen, "fit")
 		if unsafe > 0 {
 			verdict = d.paint(colourRed, "not fit")

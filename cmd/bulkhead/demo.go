@@ -101,7 +101,7 @@ func (d *demo) run(ctx context.Context) (err error) {
 	proxying, stop := context.WithCancel(ctx)
 	defer stop()
 	done := make(chan error, 1)
-	go func() { done <- serve(proxying, d.cfg, &d.log) }()
+	go func() { done <- serve(proxying, d.cfg, noFile, &d.log) }()
 	if err := d.await(ctx, done); err != nil {
 		return err
 	}

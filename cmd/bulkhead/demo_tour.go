@@ -172,7 +172,7 @@ func (t *tour) behindProxy(ctx context.Context) error {
 	proxying, stop := context.WithCancel(ctx)
 	defer stop()
 	done := make(chan error, 1)
-	go func() { done <- serve(proxying, t.cfg, &t.log) }()
+	go func() { done <- serve(proxying, t.cfg, noFile, &t.log) }()
 	frontend, err := t.connect(ctx, done, demoOrgA)
 	if err != nil {
 		return err

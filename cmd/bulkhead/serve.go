@@ -37,21 +37,22 @@ func newServeCommand() *cobra.Command {
 		Short: "Run the proxy",
 		Long: `Run the proxy until SIGTERM or SIGINT, which drain it: no client is accepted any
 more, each session ends at its next transaction boundary, and after 30 seconds,
-or a second signal, what is left is cut off. SIGHUP reads the database's catalogue, keys and
-certificates anew.`,
+or a second signal, what is left is cut off. SIGHUP reads the configuration, the
+database's catalogue, keys and certificates anew; what of the configuration
+needs a restart is logged.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := config.Load(file, os.Environ())
 			if err != nil {
 				return &exitError{code: exitUsage, err: err}
 			}
-			if err := cfg.CheckFiles(); err != nil {
+			if err := checkConfig(cfg); err != nil {
 				return &exitError{code: exitUsage, err: err}
 			}
 			if os.Getenv("GOGC") == "" {
 				debug.SetGCPercent(gcPercent)
 			}
-			return serve(cmd.Context(), cfg, cmd.ErrOrStderr())
+			return serve(cmd.Context(), cfg, file, cmd.ErrOrStderr())
 		},
 	}
 	cmd.Flags().StringVar(&file, "config", "", "configuration file; without it everything comes from BULKHEAD_ variables")
@@ -64,8 +65,11 @@ const gcPercent = 50
 
 // service is a running proxy with all that belongs to it.
 type service struct {
-	cfg       *config.Config
+	cfg       *config.Config // in force
+	file      string         // where it came from; "": cfg cannot be read again
 	log       *slog.Logger
+	level     slog.LevelVar // of log
+	hangups   chan os.Signal
 	telemetry *telemetry.Telemetry
 	verifier  *auth.Verifier
 	blocked   *blocklog.Writer
@@ -75,17 +79,19 @@ type service struct {
 	isolation *isolation // nil: verify.interval is 0
 }
 
-// serve runs the proxy until ctx ends.
-func serve(ctx context.Context, cfg *config.Config, logTo interface{ Write([]byte) (int, error) }) error {
+// serve runs the proxy until ctx ends. file is where cfg came from.
+func serve(ctx context.Context, cfg *config.Config, file string, logTo interface{ Write([]byte) (int, error) }) error {
 	level, err := telemetry.ParseLevel(string(cfg.Log.Level))
 	if err != nil {
 		return &exitError{code: exitUsage, err: err}
 	}
-	log, err := telemetry.NewLogger(logTo, string(cfg.Log.Format), level)
-	if err != nil {
+	s := &service{cfg: cfg, file: file, hangups: make(chan os.Signal, 1)}
+	signal.Notify(s.hangups, syscall.SIGHUP) // one that comes while it starts must not end it
+	defer signal.Stop(s.hangups)
+	s.level.Set(level)
+	if s.log, err = telemetry.NewLogger(logTo, string(cfg.Log.Format), &s.level); err != nil {
 		return &exitError{code: exitUsage, err: err}
 	}
-	s := &service{cfg: cfg, log: log}
 	if err := s.build(ctx); err != nil {
 		if s.isolation != nil {
 			err = errors.Join(err, s.isolation.close())
@@ -210,20 +216,17 @@ func (s *service) run(ctx context.Context) error {
 		g.Go(func() error { s.isolation.watch(serving, s.proxy.Addresses()); return nil })
 	}
 	if s.cfg.Admin.Listen != "" {
-		g.Go(func() error { return console.Serve(serving, s.consoleOptions()) })
+		o := s.consoleOptions()
+		g.Go(func() error { return console.Serve(serving, o) })
 	}
 	for _, addr := range s.proxy.Addresses() {
 		s.log.Info("listening", "address", addr.String(), "network", addr.Network())
 	}
-	reload := make(chan os.Signal, 1)
-	signal.Notify(reload, syscall.SIGHUP)
-	defer signal.Stop(reload)
 	for {
 		select {
-		case <-reload:
-			s.catalogs.refreshAll(serving)
-			s.verifier.Reload()
-			s.log.Info("reloaded")
+		case <-s.hangups:
+			s.reload()
+			g.Go(func() error { s.catalogs.refreshAll(serving); s.log.Info("reloaded"); return nil })
 			continue
 		case <-serving.Done():
 			return g.Wait()

@@ -64,7 +64,7 @@ func (p *scratchProxy) start(ctx context.Context, database string, orgs [2]strin
 	}
 	serving, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	done := make(chan error, 1)
-	go func() { done <- serve(serving, cfg, &p.log) }()
+	go func() { done <- serve(serving, cfg, noFile, &p.log) }()
 	dsn = "postgres://verify@" + cfg.Listen[0] + "/" + url.PathEscape(database) + "?sslmode=disable"
 	if err := p.await(ctx, dsn, done); err != nil {
 		cancel()

@@ -37,6 +37,17 @@ func JudgeTables(s *Snapshot, columns []string) []Finding {
 	return found
 }
 
+// Protected counts the tables of tenants that sessions can reach and that have
+// row security.
+func Protected(s *Snapshot) (tables int) {
+	for i := range s.Relations {
+		if r := &s.Relations[i]; isTenant(r) && (r.Kind == 'r' || r.Kind == 'p') && r.Reachable && r.RowSecurity {
+			tables++
+		}
+	}
+	return tables
+}
+
 func judgeTable(r *Relation) []Finding {
 	name := r.Schema + "." + r.Name
 	switch {

@@ -50,8 +50,8 @@ func TestDocs_TableOfKeys(t *testing.T) {
 func remarks(table string) map[string]string {
 	m := map[string]string{}
 	for line := range strings.Lines(table) {
-		if cells := strings.Split(line, " | "); len(cells) == 4 && strings.HasPrefix(line, "| `") {
-			m[strings.Trim(cells[0], "|` ")] = strings.TrimSuffix(strings.TrimSpace(cells[3]), " |")
+		if cells := strings.Split(line, " | "); len(cells) == 5 && strings.HasPrefix(line, "| `") {
+			m[strings.Trim(cells[0], "|` ")] = strings.TrimSuffix(strings.TrimSpace(cells[4]), " |")
 		}
 	}
 	return m
@@ -59,9 +59,13 @@ func remarks(table string) map[string]string {
 
 func renderTable(remarks map[string]string) string {
 	var b strings.Builder
-	b.WriteString("| Key | Type | Default | Meaning |\n| --- | --- | --- | --- |\n")
+	b.WriteString("| Key | Type | Default | SIGHUP | Meaning |\n| --- | --- | --- | --- | --- |\n")
 	for _, k := range Keys() {
-		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", k.Path, k.Type, showDefault(k.Default), remarks[k.Path])
+		reload := ""
+		if Changeable(k.Path) {
+			reload = "yes"
+		}
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", k.Path, k.Type, showDefault(k.Default), reload, remarks[k.Path])
 	}
 	return b.String()
 }

@@ -163,6 +163,16 @@ func (c *Conn) writable() {
 	c.protect(func() { c.h.Drained() })
 }
 
+// Unread reports whether the peer has sent bytes, or closed the connection, of
+// which the handler has not been told yet. A driver that reads ahead knows of
+// none.
+func (c *Conn) Unread() bool {
+	return c.closed || c.peerClosed != nil || len(c.held) > 0 || c.sock.unread()
+}
+
+// IsClosed reports whether it is closed; the handler may not have been told yet.
+func (c *Conn) IsClosed() bool { return c.closed }
+
 // PauseReading stops Received until ResumeReading.
 func (c *Conn) PauseReading() {
 	if !c.paused && !c.closed {

@@ -288,6 +288,12 @@ func (s *epollSocket) writev(bs [][]byte) (int, error) {
 	}
 }
 
+func (s *epollSocket) unread() bool {
+	var b [1]byte
+	_, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(s.fd), uintptr(unsafe.Pointer(&b[0])), 1, unix.MSG_PEEK|unix.MSG_DONTWAIT, 0, 0)
+	return errno != unix.EAGAIN && errno != unix.EINTR
+}
+
 func (s *epollSocket) interest(read, write bool) {
 	var events uint32
 	if read {

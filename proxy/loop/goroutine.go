@@ -260,6 +260,8 @@ func (s *goSocket) writev(bs [][]byte) (int, error) {
 	return total, nil
 }
 
+func (s *goSocket) unread() bool { return false } // its readLoop tells at once
+
 func (s *goSocket) interest(read, _ bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -50,6 +50,9 @@ type socket interface {
 	// write takes what it can at once, without blocking.
 	write(b []byte) (int, error)
 	writev(bs [][]byte) (int, error)
+	// unread reports whether the peer has sent something, or its end, that was
+	// not read yet.
+	unread() bool
 	// interest tells which events are wanted.
 	interest(read, write bool)
 	// detach takes the socket from its loop, to be attached elsewhere.
