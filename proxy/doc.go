@@ -43,25 +43,33 @@
 //	authenticate      token as password, OAUTHBEARER, token file
 //	attach            database, startup parameters, server connection
 //	label             the tenant context on a server connection, again after resets
+//	signature, seal   signed and sealed contexts
 //	server_conn       state of a server connection
 //	dial, server_link logging in; lending, cleaning, closing
+//	lost              server connections that end while a session has them
 //	abandon           what clients leave unfinished
 //	login_gate        logins that fail
 //	org_clients, held sessions of each org, and what is held for them
 //	pool, pool_serve  limits, waiting, fairness
+//	pool_ahead        connections opened before they are asked for
 //	pool_key          which connections are alike
 //	client_to_server  one client message at a time
-//	inspect, refuse   decision; what takes the place of a refused message
+//	inspect, encoding, refuse decision; what takes the place of a refused message
+//	record            the blocked-query record, from the decision
 //	pipeline          replies owed, in order
 //	server_to_client  one server message at a time
 //	replies           what a reply means for the session
-//	prepared, portals statements and portals, pins, Bind parameters
+//	prepared, server_statements statements of the client, and of a server connection
+//	bind, portals     Bind, its parameters, and what a portal is
+//	execute           PREPARE and EXECUTE
+//	unsettled         names that a batch may have changed, if it was not skipped
 //	state             pins, what follows a client between server connections
 //	expiry            tokens that expire or are revoked meanwhile
-//	inband, identity  identities that the client changes in band
+//	inband, inband_extended, identity identities that the client changes in band
 //	cancel, cancel_server cancel keys; CancelRequests to the server
 //	workers           what runs beside the loops
 //	errors, limits    every text a client reads; every bound
+//	reconfigure, tls_config options that change while the server runs; certificates
 //	observe           metrics and spans
 //	step, client_link what a turn yields, and how the driver carries it out
 package proxy
