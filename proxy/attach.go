@@ -25,7 +25,7 @@ func (s *Session) attach(st *step) {
 	case s.engine != nil:
 		s.admit(st)
 	case opts.OpenDatabase != nil:
-		s.deadline = st.now.Add(s.env.limits().QueueTimeout)
+		s.deadline = instantOf(st.now.Add(s.env.limits().QueueTimeout))
 		st.ask(openDatabase{name: s.startup.database})
 	default:
 		s.end(st, endRefused, &errDatabase)
@@ -77,7 +77,7 @@ func (s *Session) admit(st *step) {
 // startupDecision applies the settings rules to the startup parameters: they
 // are a SET in another costume.
 func (s *Session) startupDecision() policy.Decision {
-	switch strings.ToLower(s.startup.replication) {
+	switch strings.ToLower(s.startup.unusual().replication) {
 	case "", "false", "off", "no", "0":
 	default:
 		return s.engine.Replication()
@@ -103,7 +103,7 @@ func (s *Session) startupDecision() policy.Decision {
 }
 
 func (s *Session) borrow(st *step) {
-	s.deadline = st.now.Add(s.env.limits().QueueTimeout)
+	s.deadline = instantOf(st.now.Add(s.env.limits().QueueTimeout))
 	st.ask(borrowServer{})
 }
 
@@ -197,5 +197,5 @@ func (s *Session) welcome(st *step, params map[string]string) {
 	b = finish(b, at)
 	st.toClient.add(readyForQuery(b, txIdle))
 	s.phase, s.wait = phaseRelay, waitNone
-	s.activity = st.now
+	s.activity = instantOf(st.now)
 }

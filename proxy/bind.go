@@ -40,7 +40,7 @@ func (s *Session) bindMessage(st *step, b []byte, size int) int {
 	}
 	bind := bindMessage{portal: portal, statement: statement, rest: rest, size: size}
 	if s.checksBind(statement, p) {
-		if len(b) < min(size, s.lookAgain) {
+		if len(b) < min(size, int(s.lookAgain)) {
 			return 0
 		}
 		switch s.checkBind(st, bind.rest, statement, p) {
@@ -52,7 +52,7 @@ func (s *Session) bindMessage(st *step, b []byte, size int) int {
 				s.refuseWith(st, b[:5], errBindTooLarge)
 				return s.skip(b, size)
 			}
-			s.lookAgain = 2 * len(b) // not again for each byte
+			s.lookAgain = int32(2 * len(b)) // not again for each byte
 			return 0
 		case bindRefused:
 			return s.skip(b, size)

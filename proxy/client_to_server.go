@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"slices"
-	"time"
 
 	"github.com/pgbulkhead/bulkhead/parser"
 	"github.com/pgbulkhead/bulkhead/policy"
@@ -503,7 +502,7 @@ func (s *Session) terminate(st *step) {
 		st.ask(closeClient{})
 		return
 	}
-	s.phase, s.deadline = phaseDraining, time.Time{}
+	s.phase, s.deadline = phaseDraining, 0
 	s.endDraining(st)
 }
 

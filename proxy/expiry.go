@@ -26,11 +26,11 @@ func (s standing) String() string { return [...]string{"good", "last", "over"}[s
 // that never lets the pipeline run empty would go on for ever, so once the
 // token is not valid any more, the replies are awaited before each message.
 func (s *Session) boundary(st *step, b []byte) (used int, ok bool) {
-	if s.validAt.Equal(st.now) {
+	if s.validAt == instantOf(st.now) {
 		return 0, true // once per turn
 	}
 	if s.identityValid() {
-		s.standing, s.validAt = standingGood, st.now
+		s.standing, s.validAt = standingGood, instantOf(st.now)
 		return 0, true
 	}
 	if s.reopen != "" {

@@ -47,14 +47,14 @@ func (s *Session) forgetNamed() {
 // mayHold reports whether a message of the size may be held until all of it has
 // come, and counts it.
 func (s *Session) mayHold(size int) bool {
-	if s.heldBytes == size {
+	if int(s.heldBytes) == size {
 		return true
 	}
 	if !s.share.hasRoom(s.more(size)) {
 		return false
 	}
 	before := s.beyond()
-	s.heldBytes = size
+	s.heldBytes = int32(size)
 	s.share.hold(s.beyond() - before)
 	return true
 }
@@ -67,11 +67,11 @@ func (s *Session) letGo() {
 }
 
 // beyond is how much more than sessionHeld the session holds.
-func (s *Session) beyond() int { return max(0, s.namedBytes+s.byOrgBytes+s.heldBytes-sessionHeld) }
+func (s *Session) beyond() int { return max(0, s.namedBytes+s.byOrgBytes+int(s.heldBytes)-sessionHeld) }
 
 // more is by how much beyond grows with n bytes more.
 func (s *Session) more(n int) int {
-	return max(0, s.namedBytes+s.byOrgBytes+s.heldBytes+n-sessionHeld) - s.beyond()
+	return max(0, s.namedBytes+s.byOrgBytes+int(s.heldBytes)+n-sessionHeld) - s.beyond()
 }
 
 // hold counts n bytes more, or less.

@@ -1,8 +1,6 @@
 package proxy
 
 import (
-	"time"
-
 	"github.com/pgbulkhead/bulkhead/auth"
 	"github.com/pgbulkhead/bulkhead/parser"
 	"github.com/pgbulkhead/bulkhead/policy"
@@ -60,7 +58,7 @@ func (s *Session) assume(st *step) *clientError {
 		s.env.log.Warn("token maps to no tenant", "session", s.id, "client_addr", s.client.addr, "error", err)
 		return &errTenant
 	}
-	s.identity, s.validAt = id, time.Time{}
+	s.identity, s.validAt = id, 0
 	if ctx == s.context {
 		return nil
 	}

@@ -150,7 +150,7 @@ func appendClose(b []byte, what byte, name string) []byte {
 // awaitLabel ends a label with a Sync and waits until it is confirmed.
 func (s *Session) awaitLabel(st *step) {
 	s.wait = waitLabel
-	s.deadline = st.now.Add(s.env.limits().ServerResetTimeout)
+	s.deadline = instantOf(st.now.Add(s.env.limits().ServerResetTimeout))
 	st.toServer.add(append(st.toServer.grow(), 'S', 0, 0, 0, 4))
 	s.sc.owed.push(owed{kind: owedSync, own: true})
 }

@@ -164,7 +164,7 @@ func (e *environment) tracing() bool { return e.opts.Tracer != nil }
 
 // observe counts a statement that is done and makes its span.
 func (s *Session) observe(st *step, o *owed, code string) {
-	s.progress = st.now
+	s.progress = instantOf(st.now)
 	if o.start == 0 {
 		return
 	}

@@ -57,7 +57,6 @@ type Session struct {
 
 	// What the startup packet and the token said.
 	startup  startupParams
-	encoded  bool           // it may have another client_encoding than UTF8 (encoding.go)
 	identity *auth.Identity // in force
 	who      *identities    // nil until the client changes its identity in band
 	context  *tenant.Context
@@ -66,39 +65,41 @@ type Session struct {
 	cancel   cancelKey
 	share    *orgShare // of the connection's org; nil before it is known
 
-	phase    phase
-	wait     wait
-	standing standing
-	validAt  time.Time // when the identity was last found valid
-	tls      bool      // the connection is encrypted
-	askedTLS bool
-	askedGSS bool
-	deadline time.Time // of the present phase; zero for none
-	activity time.Time // of the client's last message
-	progress time.Time // of the server's last completed reply
+	validAt  instant // when the identity was last found valid
+	deadline instant // of the present phase; 0 for none
+	activity instant // of the client's last message
+	progress instant // of the server's last completed reply
 
 	// Client to server.
 	in        frame
-	heldBytes int                // size of the message at the front, where it is held; see held.go
-	lookAgain int                // how much of it must have come before it is read again
+	heldBytes int32              // size of the message at the front, where it is held; see held.go
+	lookAgain int32              // how much of it must have come before it is read again
 	inspected *policy.Inspection // answer to an inspectText, for the message at the front of in.partial
-	skipping  bool               // a message was refused without a server connection: skip to Sync
 	statements
 	unsettled
 	sessionState
-	relabel bool // the label may have been reset
-	sealing bool // a challenge was asked for, and the label follows when it has come
 	changing
 
-	sc *serverConn
+	sc     *serverConn
+	losses int // of server connections, one after the other
+
+	// Small ones side by side: a session is what an idle client costs.
+	phase    phase
+	wait     wait
+	standing standing
+	reason   endReason
+	encoded  bool // it may have another client_encoding than UTF8 (encoding.go)
+	tls      bool // the connection is encrypted
+	askedTLS bool
+	askedGSS bool
+	skipping bool // a message was refused without a server connection: skip to Sync
+	relabel  bool // the label may have been reset
+	sealing  bool // a challenge was asked for, and the label follows when it has come
+	leaving  bool // it ends at its next transaction boundary
 	// served: since the server connection was lent, a reply has come to its
 	// end. opens: what was sent since then may have begun a transaction.
 	// aborted: reopen stands for a transaction that is lost.
 	served, opens, aborted bool
-	losses                 int // of server connections, one after the other
-
-	leaving bool // it ends at its next transaction boundary
-	reason  endReason
 }
 
 // changing is what a session needs to change its identity in band.
@@ -135,16 +136,16 @@ type environment struct {
 }
 
 func newSession(env *environment, id uint64, p peer, now time.Time) *Session {
-	s := &Session{env: env, id: id, client: p, activity: now}
+	s := &Session{env: env, id: id, client: p, activity: instantOf(now)}
 	if t := env.limits().AuthTimeout; t > 0 {
-		s.deadline = now.Add(t)
+		s.deadline = instantOf(now.Add(t))
 	}
 	return s
 }
 
 // clientBytes takes a chunk that the client sent.
 func (s *Session) clientBytes(st *step, b []byte) {
-	s.activity = st.now
+	s.activity = instantOf(st.now)
 	if len(s.in.partial) > 0 {
 		b = append(s.in.partial, b...)
 		s.in.partial = nil
@@ -353,7 +354,7 @@ func (s *Session) tick(st *step) {
 		return
 	}
 	if why == endUnknown {
-		s.progress = st.now // once per timeout
+		s.progress = instantOf(st.now) // once per timeout
 		st.ask(cancelOwn{})
 		return
 	}
@@ -392,15 +393,15 @@ func (s *Session) nextDeadline() (time.Time, *clientError, endReason) {
 	case phaseClosed:
 		return time.Time{}, nil, 0
 	case phasePrelude, phaseTLS, phaseToken, phaseVerifying:
-		return s.deadline, &errAuthTimeout, endAuthFailed
+		return s.deadline.time(), &errAuthTimeout, endAuthFailed
 	case phaseDraining:
 		return s.statementDeadline(), nil, endUnknown
 	}
 	if s.phase == phaseAttaching || s.wait == waitServer {
-		return s.deadline, &errQueue, endQueueTimeout
+		return s.deadline.time(), &errQueue, endQueueTimeout
 	}
 	if s.wait == waitLabel {
-		return s.deadline, &errTenantContext, endServerFault
+		return s.deadline.time(), &errTenantContext, endServerFault
 	}
 	return s.idleDeadline()
 }
@@ -421,7 +422,7 @@ func (s *Session) statementDeadline() time.Time {
 	if s.sc == nil || s.sc.owed.len() == 0 || limit <= 0 {
 		return time.Time{}
 	}
-	since := s.progress
+	since := s.progress.time()
 	if sent := s.sc.owed.at(0).start; sent > since.UnixNano() {
 		since = time.Unix(0, sent)
 	}
@@ -435,12 +436,12 @@ func (s *Session) idleDeadline() (time.Time, *clientError, endReason) {
 	}
 	if s.reopen != "" || s.sc != nil && s.serverWaits() {
 		if l.IdleInTransaction > 0 {
-			return s.activity.Add(l.IdleInTransaction), &errIdleInTransaction, endIdle
+			return s.activity.time().Add(l.IdleInTransaction), &errIdleInTransaction, endIdle
 		}
 		return time.Time{}, nil, 0
 	}
 	if l.ClientIdle > 0 && (s.sc == nil || s.sc.owed.len() == 0) {
-		return s.activity.Add(l.ClientIdle), &errClientIdle, endIdle
+		return s.activity.time().Add(l.ClientIdle), &errClientIdle, endIdle
 	}
 	return time.Time{}, nil, 0
 }

@@ -28,9 +28,29 @@ type startupParams struct {
 	// settings are the client's run-time parameters, names in lower case,
 	// sorted; those of options included. The value of a name given twice is
 	// the last one, as in PostgreSQL.
-	settings    []setting
+	settings []setting
+	rest     *unusualParams // nil for nearly all
+}
+
+// unusualParams are parameters that nearly no client sends.
+type unusualParams struct {
 	replication string
 	ignored     []string // protocol extensions that we do not know
+}
+
+// unusual are those parameters, to be read.
+func (p *startupParams) unusual() unusualParams {
+	if p.rest == nil {
+		return unusualParams{}
+	}
+	return *p.rest
+}
+
+func (p *startupParams) setUnusual() *unusualParams {
+	if p.rest == nil {
+		p.rest = new(unusualParams)
+	}
+	return p.rest
 }
 
 type setting struct{ name, value string }
@@ -200,7 +220,7 @@ func (p *startupParams) set(name, value string) error {
 	case name == "database":
 		p.database = value
 	case name == "replication":
-		p.replication = value
+		p.setUnusual().replication = value
 	case name == "options":
 		options, err := parseOptions(value)
 		if err != nil {
@@ -210,7 +230,8 @@ func (p *startupParams) set(name, value string) error {
 			p.setting(o.name, o.value)
 		}
 	case strings.HasPrefix(name, "_pq_."):
-		p.ignored = append(p.ignored, name)
+		u := p.setUnusual()
+		u.ignored = append(u.ignored, name)
 	default:
 		p.setting(name, value)
 	}
@@ -298,12 +319,13 @@ func (p *startupParams) negotiate(b []byte) []byte {
 	case version > version30 && version < version32:
 		version = version30 // 3.1 does not exist
 	}
-	if version != p.version || len(p.ignored) > 0 {
+	ignored := p.unusual().ignored
+	if version != p.version || len(ignored) > 0 {
 		var at int
 		b, at = begin(b, 'v')
 		b = binary.BigEndian.AppendUint32(b, version)
-		b = binary.BigEndian.AppendUint32(b, uint32(len(p.ignored)))
-		for _, name := range p.ignored {
+		b = binary.BigEndian.AppendUint32(b, uint32(len(ignored)))
+		for _, name := range ignored {
 			b = append(append(b, name...), 0)
 		}
 		b = finish(b, at)

@@ -50,8 +50,8 @@ func TestParseStartup(t *testing.T) {
 	if want := []setting{{"timezone", "Asia/Tokyo"}}; !reflect.DeepEqual(p.settings, want) {
 		t.Errorf("got settings %q, want %q", p.settings, want)
 	}
-	if want := []string{"_pq_.x"}; !reflect.DeepEqual(p.ignored, want) {
-		t.Errorf("got unknown extensions %q, want %q", p.ignored, want)
+	if want := []string{"_pq_.x"}; !reflect.DeepEqual(p.unusual().ignored, want) {
+		t.Errorf("got unknown extensions %q, want %q", p.unusual().ignored, want)
 	}
 	for _, bad := range []string{"", "user", "user\x00", "user\x00u", "user\x00u\x00", "user\x00u\x00\x00x", "\x00x\x00"} {
 		if _, err := parseStartup([]byte(bad)); err == nil {
@@ -73,7 +73,7 @@ func TestStartupParams_Negotiate(t *testing.T) {
 		{version30, version30, []string{"_pq_.x"}, true},
 	}
 	for _, tt := range tests {
-		p := startupParams{version: tt.asked, ignored: tt.ignored}
+		p := startupParams{version: tt.asked, rest: &unusualParams{ignored: tt.ignored}}
 		b := p.negotiate(nil)
 		if p.version != tt.want || (len(b) > 0) != tt.told {
 			t.Errorf("asked %#x: got %#x, told %v; want %#x, %v", tt.asked, p.version, len(b) > 0, tt.want, tt.told)

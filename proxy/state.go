@@ -298,7 +298,7 @@ func (r *stateRows) add(b []byte) error {
 // askState asks the server what the session has there.
 func (s *Session) askState(st *step) {
 	s.wait = waitLabel
-	s.deadline = st.now.Add(s.env.limits().ServerResetTimeout)
+	s.deadline = instantOf(st.now.Add(s.env.limits().ServerResetTimeout))
 	s.ownQuery(st, stateSQL+customSQL(s.custom), owed{kind: owedQuery, own: true, rows: &stateRows{}})
 }
 
