@@ -20,10 +20,27 @@ func (s *Session) survives() bool {
 		return false
 	case sc.midMessage() || sc.copying == copyIn && sc.syncInCopy:
 		return false // the client could not tell what comes next
+	case sc.unsynced && !s.owesError():
+		return false // of a batch that is half answered, no reply is left that could say it
 	}
 	// Of what is there since the connection was lent the client was told nothing
 	// for certain. Later on it may count on what it has SET or made.
 	return !s.served || s.pin == 0 && !s.touched && !s.holdsUnnamed()
+}
+
+// owesError reports whether the client is told of the loss, or has been told of
+// an error before, so that its next messages are skipped up to a Sync.
+func (s *Session) owesError() bool {
+	owed := &s.sc.owed
+	if owed.skipping {
+		return true
+	}
+	for i := range owed.len() {
+		if o := owed.at(i); !o.own && !o.hidden && !o.failed && !o.told && o.kind != owedCopyEnd {
+			return true
+		}
+	}
+	return false
 }
 
 // goOn answers for all that was sent on a server connection that is lost, and
