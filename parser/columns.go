@@ -15,6 +15,10 @@ type oneRow struct {
 // oneRowOf reads such a query. Whatever the relation is in truth, the condition
 // holds for each row that the query's expressions see.
 func oneRowOf(query node) (row oneRow, ok bool) {
+	// Nearly every query reads something else.
+	if relation := query.child("from_clause"); !relation.is("RangeVar") || !isOneRowRelation(string(relation.raw("relname"))) {
+		return oneRow{}, false
+	}
 	r := query.read()
 	for r.next() {
 		if r.field == nil {
@@ -52,6 +56,13 @@ func oneRowOf(query node) (row oneRow, ok bool) {
 	return oneRow{relation: name, column: column[0].text("sval"), value: where.child("rexpr")}, true
 }
 
+// isOneRowRelation reports whether oneRow has any use for a relation.
+func isOneRowRelation(name string) bool { return name == "pg_settings" || isOwnRowRelation(name) }
+
+func isOwnRowRelation(name string) bool {
+	return name == "pg_stat_activity" || name == "pg_stat_ssl" || name == "pg_stat_gssapi"
+}
+
 // setting returns the name of the setting whose row of pg_settings is read:
 //
 //	SELECT set_config(name, '...', false) FROM pg_settings WHERE name = '...'
@@ -69,12 +80,7 @@ func (r *oneRow) setting() string {
 //
 //	SELECT encrypted FROM pg_stat_gssapi WHERE pid = pg_backend_pid()
 func (r *oneRow) own() bool {
-	if r.relation.Schema != "pg_catalog" || r.column != "pid" || !r.value.is("FuncCall") || r.value.count("args") > 0 {
-		return false
-	}
-	switch r.relation.Name {
-	case "pg_stat_activity", "pg_stat_ssl", "pg_stat_gssapi":
-	default:
+	if r.relation.Schema != "pg_catalog" || !isOwnRowRelation(r.relation.Name) || r.column != "pid" || !r.value.is("FuncCall") || r.value.count("args") > 0 {
 		return false
 	}
 	f := nameOf(stringsOf(r.value.list("funcname")))

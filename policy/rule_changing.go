@@ -15,7 +15,7 @@ func changingValue() Rule {
 		Allowed: "SELECT set_config('statement_timeout', '5s', true)",
 		Remedy:  "Send set_config as a statement of its own.",
 		check: func(s *subject) []Violation {
-			found := functionRule("G209")(s)
+			found := s.functionsAgainst("G209")
 			for i := range s.statement.Settings {
 				v := &s.statement.Settings[i]
 				if changesValue(v) && v.Name != "" && (s.place == functionBody || s.readsTable()) {
