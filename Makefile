@@ -21,7 +21,8 @@ tour: postgresql build ## Walk the whole way on a throw-away PostgreSQL: audit, 
 test: postgresql ## Run all tests, with the race detector
 	@scripts/postgresql-get 18 || echo "tests run without PostgreSQL 18"
 	$(GO) vet ./...
-	$(GO) test -race -timeout 15m ./...
+	# The tests of proxy_test take longest and mostly wait: they begin first, beside the others.
+	@$(GO) test -race -timeout 18m ./proxy_test $$($(GO) list ./... | grep -v /proxy_test)
 
 check: ## Format, vet, linters, then all tests
 	@test -z "$$($(GO) tool -modfile=tools/go.mod gofumpt -l . | tee /dev/stderr)" || { echo "run gofumpt -w on these"; exit 1; }
