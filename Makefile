@@ -18,10 +18,10 @@ demo: postgresql build ## Show what Bulkhead does, on a throw-away PostgreSQL
 tour: postgresql build ## Walk the whole way on a throw-away PostgreSQL: audit, harden, proxy, verify, report, rollback
 	./bulkhead demo --tour $(TOURFLAGS)
 
+# The tests of proxy_test take longest and mostly wait: they begin first.
 test: postgresql ## Run all tests, with the race detector
 	@scripts/postgresql-get 18 || echo "tests run without PostgreSQL 18"
 	$(GO) vet ./...
-	# The tests of proxy_test take longest and mostly wait: they begin first, beside the others.
 	@$(GO) test -race -timeout 18m ./proxy_test $$($(GO) list ./... | grep -v /proxy_test)
 
 check: ## Format, vet, linters, then all tests
