@@ -16,6 +16,9 @@ const (
 	EffectTemp                                      // a temporary table, view, sequence, function or type
 	EffectHoldCursor                                // DECLARE ... WITH HOLD
 	EffectCursor                                    // DECLARE without it
+	EffectFetch                                     // FETCH, MOVE: of a cursor, or of a portal of the protocol
+	EffectSavepoint                                 // SAVEPOINT
+	EffectRollbackTo                                // ROLLBACK TO
 	EffectListen                                    // LISTEN
 	EffectNotify                                    // NOTIFY, pg_notify
 	EffectSessionLock                               // advisory locks of session level
@@ -105,6 +108,12 @@ func (e *Effects) addKind(s *Statement, k Kind) {
 		if s.Flags&FlagHold != 0 {
 			e.Set |= EffectHoldCursor
 		}
+	case KindFetch, KindMove:
+		e.Set |= EffectFetch
+	case KindSavepoint:
+		e.Set |= EffectSavepoint
+	case KindRollbackTo:
+		e.Set |= EffectRollbackTo
 	case KindListen:
 		e.Set |= EffectListen
 	case KindNotify:

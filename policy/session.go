@@ -50,6 +50,12 @@ func (e *Engine) TooLarge() Decision {
 	return decide(ruleByID("G703"), Block, Violation{Reason: "the statement is longer than limits.max_statement_bytes"})
 }
 
+// Changing is the decision on a text that changes what STABLE expressions see,
+// while a statement is carried out in pieces.
+func (e *Engine) Changing() Decision {
+	return e.refuse(changingID, "a cursor or portal of the transaction is read in pieces, and what it compares would change in between")
+}
+
 // ByteEncoding reports whether the value of a startup parameter client_encoding
 // is one under which a text may be read in another way than as UTF-8.
 func ByteEncoding(value string) bool { return !isEncoding(value, utf8Names) }

@@ -75,6 +75,7 @@ func (s *Session) sendBind(st *step, b []byte, m *bindMessage, p *prepared) int 
 		return s.skip(b, m.size)
 	}
 	s.noteBound(p)
+	s.noteChanger(string(m.portal), p)
 	name := s.ensure(st, string(m.statement), p)
 	s.sc.unsynced = true
 	n := min(m.size, len(b))

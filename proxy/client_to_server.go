@@ -199,6 +199,9 @@ func (s *Session) decide(ins *policy.Inspection) policy.Decision {
 	if len(ins.Executes) > 0 && d.Action != policy.Block {
 		d = s.decideExecute(ins, d)
 	}
+	if s.changesPieces(ins) {
+		d = stricter(d, s.engine.Changing())
+	}
 	switch {
 	case d.Action == policy.Block:
 	case s.context.Org == "" && !ins.Tenantless:

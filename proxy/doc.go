@@ -62,6 +62,7 @@
 //	prepared, server_statements statements of the client, and of a server connection
 //	bind, portals     Bind, its parameters, and what a portal is
 //	execute           PREPARE and EXECUTE
+//	pieces            cursors and portals that are read in pieces, and what must not change meanwhile
 //	unsettled         names that a batch may have changed, if it was not skipped
 //	state             pins, what follows a client between server connections
 //	expiry            tokens that expire or are revoked meanwhile

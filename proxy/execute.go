@@ -74,13 +74,21 @@ func (s *Session) decideExecute(ins *policy.Inspection, d policy.Decision) polic
 func (s *Session) refusedExecute(st *step, msg []byte) bool {
 	name, _, _ := bytes.Cut(msg[5:], []byte{0})
 	p := s.portalOf(name)
-	if p == nil || p.inspection == nil || len(p.inspection.Executes) == 0 {
-		return false
+	var ins *policy.Inspection
+	var d policy.Decision
+	if p != nil && p.inspection != nil && len(p.inspection.Executes) > 0 {
+		ins = p.inspection
+		d = s.decideExecute(ins, d)
 	}
-	d := s.decideExecute(p.inspection, policy.Decision{})
-	if d.Action == policy.Block {
-		s.record(st, d, p.inspection, policy.Extended, nil)
+	if by, changes := s.executeChanges(string(name), p); changes {
+		ins, d = by, stricter(d, s.engine.Changing())
+	}
+	switch d.Action {
+	case policy.Block:
+		s.record(st, d, ins, policy.Extended, nil)
 		s.refuse(st, msg, &d)
+	case policy.Observe:
+		s.record(st, d, ins, policy.Extended, nil)
 	}
 	return d.Action == policy.Block
 }

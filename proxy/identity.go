@@ -209,6 +209,9 @@ func (s *Session) refusedNow(st *step, head []byte, p *prepared) bool {
 	if len(p.inspection.Executes) > 0 && d.Action != policy.Block {
 		d = s.decideExecute(p.inspection, d)
 	}
+	if s.changesPieces(p.inspection) {
+		d = stricter(d, s.engine.Changing())
+	}
 	if d.Action != policy.Allow {
 		s.record(st, d, p.inspection, policy.Extended, nil)
 	}

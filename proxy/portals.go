@@ -22,10 +22,10 @@ func (s *Session) setPortal(name []byte, p *prepared) bool {
 		delete(s.portals, string(name))
 	default:
 		if s.portals[string(name)] == nil {
-			if len(s.portals) >= maxPortals || s.portalBytes+len(name) > maxPortalBytes {
+			if len(s.portals) >= maxPortals || int(s.portalBytes)+len(name) > maxPortalBytes {
 				return false
 			}
-			s.portalBytes += len(name) // up to the end of the transaction
+			s.portalBytes += int32(len(name)) // up to the end of the transaction
 		}
 		if s.portals == nil {
 			s.portals = make(map[string]*prepared)
@@ -55,6 +55,7 @@ func (s *Session) portalOf(name []byte) *prepared {
 // endPortals: portals do not outlive their transaction.
 func (s *Session) endPortals() {
 	s.portal, s.boundReset, s.portalBytes = nil, false, 0
+	s.pieces = nil
 	clear(s.portals)
 }
 

@@ -43,10 +43,15 @@ type statements struct {
 	unnamed   unnamedID
 	// namedBytes is the size of the named ones, and portalBytes that of the
 	// portals' names.
-	namedBytes, portalBytes int
+	namedBytes  int
+	portalBytes int32
 	// boundReset: a statement that may take the label away was bound in the
 	// present transaction.
 	boundReset bool
+	// preparedChange: a statement that changes what STABLE expressions see was
+	// prepared, so EXECUTE may be of one.
+	preparedChange bool
+	pieces         *pieces // of the transaction; nil for most
 	// saved bounds the size of the messages that the pipeline holds, for the
 	// case that the server skips what has replaced them.
 	saved int
@@ -64,6 +69,7 @@ func (s *Session) pooling() bool { return s.env.opts.Pool.Transaction }
 // keeps what spans say of it.
 func (s *Session) newPrepared(ins *policy.Inspection, text []byte, named bool) prepared {
 	p := prepared{inspection: ins}
+	s.preparedChange = s.preparedChange || named && ins.Effects.Has(visible)
 	if ins.Begins {
 		p.begin = s.beginText(text)
 	}
@@ -304,7 +310,10 @@ func (s *Session) closeNamed(what byte, name []byte) (c *change) {
 // execute returns what is owed for an Execute of the portal named in body.
 func (s *Session) execute(st *step, body []byte) owed {
 	o := owed{kind: owedExecute}
-	name, _, _ := bytes.Cut(body, []byte{0})
+	name, limit, _ := bytes.Cut(body, []byte{0})
+	if len(bytes.Trim(limit, "\x00")) > 0 {
+		s.inPieces().begun = true
+	}
 	p := s.portalOf(name)
 	if p == nil || p.inspection == nil {
 		s.noteBegin("")

@@ -88,6 +88,7 @@ func (s *Session) note(ins *policy.Inspection) {
 		return
 	}
 	s.opens = opens(s.opens, ins)
+	s.notePieces(e)
 	for _, p := range pinning {
 		if e.Has(p.effect) {
 			s.pin |= p.reason
