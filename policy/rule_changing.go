@@ -1,5 +1,7 @@
 package policy
 
+import "github.com/pgbulkhead/bulkhead/parser"
+
 // changingID is that of changingValue.
 const changingID = "G209"
 
@@ -32,10 +34,21 @@ func changingValue() Rule {
 }
 
 // readsTable reports whether the statement names a relation that is not the
-// server's own.
+// server's own, or calls a function of the schema: that may read one, and the
+// planner may put its query into the statement.
 func (s *subject) readsTable() bool {
 	for i := range s.statement.Relations {
 		if !s.isSystemRelation(s.statement.Relations[i].Name) {
+			return true
+		}
+	}
+	for i := range s.statement.Functions {
+		if len(s.known.findFunctions(s.statement.Functions[i].Name)) > 0 {
+			return true
+		}
+	}
+	for _, name := range s.statement.Attributes {
+		if len(s.known.findFunctions(parser.Name{Name: name})) > 0 {
 			return true
 		}
 	}

@@ -91,3 +91,18 @@ func TestChanging_BetweenFetches(t *testing.T) {
 		}
 	}
 }
+
+// TestChanging_BehindFunction: a table is also read by a function of the schema,
+// which the planner may inline.
+func TestChanging_BehindFunction(t *testing.T) {
+	p := start(t, options{prepare: func(p *proxy) {
+		p.pg.Exec(t, p.db, "CREATE FUNCTION all_accounts() RETURNS SETOF accounts LANGUAGE sql STABLE AS 'SELECT * FROM accounts'")
+	}})
+	c := p.connect(t, orgA)
+	c.Query("BEGIN")
+	c.Query("SET LOCAL x.y = '" + orgA + "'")
+	got := fmt.Sprint(wiretest.Rows(c.Query("SELECT name, set_config('x.y', replace('" + strings.Replace(orgB, "-", "-x", 1) + "', 'x', ''), true) FROM all_accounts() WHERE org_id = current_setting('x.y')::uuid")))
+	if strings.Contains(got, "CANARY-B") {
+		t.Errorf("org A reads %s", got)
+	}
+}
