@@ -19,6 +19,7 @@ const (
 	EffectFetch                                     // FETCH, MOVE: of a cursor, or of a portal of the protocol
 	EffectSavepoint                                 // SAVEPOINT
 	EffectRollbackTo                                // ROLLBACK TO
+	EffectInterrupt                                 // one of VisibleEffects, EXECUTE or ROLLBACK TO, behind DECLARE, FETCH or MOVE
 	EffectListen                                    // LISTEN
 	EffectNotify                                    // NOTIFY, pg_notify
 	EffectSessionLock                               // advisory locks of session level
@@ -43,6 +44,10 @@ const (
 	EffectUnknown                                   // DO, CALL or what the walker does not know: anything
 )
 
+// VisibleEffects are those that a STABLE expression can see.
+const VisibleEffects = EffectSetSession | EffectSetLocal | EffectReset | EffectResetAll | EffectDiscardAll | EffectDiscard | EffectRole |
+	EffectTemp | EffectDrop | EffectUnknown
+
 // Effects is what a text does to the state of a session.
 type Effects struct {
 	Set EffectSet
@@ -62,7 +67,13 @@ func (e Effects) Has(set EffectSet) bool { return e.Set&set != 0 }
 func (b *Batch) Effects() Effects {
 	var e Effects
 	for i := range b.Statements {
+		before := e.Set
+		e.Set = 0
 		e.addStatement(&b.Statements[i])
+		if before&(EffectCursor|EffectFetch) != 0 && e.Has(VisibleEffects|EffectExecute|EffectRollbackTo) {
+			e.Set |= EffectInterrupt
+		}
+		e.Set |= before
 	}
 	slices.Sort(e.Settings)
 	e.Settings = slices.Compact(e.Settings)

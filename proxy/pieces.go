@@ -31,10 +31,6 @@ func (s *Session) inPieces() *pieces {
 	return s.pieces
 }
 
-// visible are the effects that a STABLE expression can see.
-const visible = parser.EffectSetSession | parser.EffectSetLocal | parser.EffectReset | parser.EffectResetAll | parser.EffectDiscardAll |
-	parser.EffectDiscard | parser.EffectRole | parser.EffectTemp | parser.EffectDrop | parser.EffectUnknown
-
 // notePieces notes a text, or a statement that is bound, that was allowed.
 func (s *Session) notePieces(e *parser.Effects) {
 	if e.Has(parser.EffectCursor | parser.EffectFetch) {
@@ -50,7 +46,7 @@ func (s *Session) notePieces(e *parser.Effects) {
 	if s.pieces != nil && s.changes(e) {
 		s.pieces.reversible = s.pieces.reversible || s.pieces.savepoint
 	}
-	if e.Has(parser.EffectPrepare) && e.Has(visible) {
+	if e.Has(parser.EffectPrepare) && e.Has(parser.VisibleEffects) {
 		s.preparedChange = true
 	}
 }
@@ -58,7 +54,7 @@ func (s *Session) notePieces(e *parser.Effects) {
 // changes reports whether carrying out a text changes what a STABLE expression
 // can see.
 func (s *Session) changes(e *parser.Effects) bool {
-	return e.Has(visible) || e.Has(parser.EffectExecute) && s.preparedChange
+	return e.Has(parser.VisibleEffects) || e.Has(parser.EffectExecute) && s.preparedChange
 }
 
 // changesPieces reports whether a text must not be carried out while another
@@ -66,11 +62,16 @@ func (s *Session) changes(e *parser.Effects) bool {
 // before a change was undone.
 func (s *Session) changesPieces(ins *policy.Inspection) bool {
 	e, of := &ins.Effects, s.pieces
-	changes := s.changes(e)
-	if e.Has(parser.EffectCursor | parser.EffectFetch) {
-		return changes || of != nil && (of.stale && e.Has(parser.EffectFetch) || of.reversible && e.Has(parser.EffectRollbackTo))
+	changes, reads := s.changes(e), e.Has(parser.EffectCursor|parser.EffectFetch)
+	switch {
+	case changes && e.Has(parser.EffectInterrupt):
+		return true
+	case of == nil:
+		return false
+	case e.Has(parser.EffectFetch) && (of.stale || of.reversible && e.Has(parser.EffectRollbackTo)):
+		return true
 	}
-	return changes && of != nil && of.begun && !e.Has(parser.EffectEnd) // which is the end of the pieces too
+	return changes && of.begun && (reads || !e.Has(parser.EffectEnd)) // the end of the transaction is that of the pieces
 }
 
 // mayChange returns the statement of a portal if carrying it out may change what

@@ -69,7 +69,7 @@ func (s *Session) pooling() bool { return s.env.opts.Pool.Transaction }
 // keeps what spans say of it.
 func (s *Session) newPrepared(ins *policy.Inspection, text []byte, named bool) prepared {
 	p := prepared{inspection: ins}
-	s.preparedChange = s.preparedChange || named && ins.Effects.Has(visible)
+	s.preparedChange = s.preparedChange || named && ins.Effects.Has(parser.VisibleEffects)
 	if ins.Begins {
 		p.begin = s.beginText(text)
 	}

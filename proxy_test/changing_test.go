@@ -63,6 +63,10 @@ func TestChanging_BetweenFetches(t *testing.T) {
 				wiretest.Query(other), parse("q", query), bind("p", "q"), synced, wiretest.Query("SAVEPOINT s; SET LOCAL x.y = '" + orgA + "'"),
 				wiretest.Query("FETCH 1 FROM p; ROLLBACK TO s; FETCH ALL FROM p"),
 			},
+			"a portal, all in one text": {
+				wiretest.Query(other), parse("q", query), bind("p", "q"), synced,
+				wiretest.Query("SAVEPOINT s; SET LOCAL x.y = '" + orgA + "'; FETCH 1 FROM p; ROLLBACK TO s; FETCH ALL FROM p"),
+			},
 			"a portal, bound behind a change in between": {
 				parse("q", query), bind("p", "q"), synced, wiretest.Query("SAVEPOINT s"), execute("p", 1), synced, wiretest.Query("ROLLBACK TO s; SET LOCAL x.y = '" + orgB + "'"), execute("p", 0), synced,
 			},
@@ -88,6 +92,23 @@ func TestChanging_BetweenFetches(t *testing.T) {
 				t.Errorf("%s mode, %s: %s", mode, how, got)
 			}
 			c.Send(wiretest.Terminate)
+		}
+	}
+}
+
+// TestChanging_Before: what is set before the first row may be set, and what
+// ends the transaction may come with a reset, as pools send it.
+func TestChanging_Before(t *testing.T) {
+	p := start(t, options{mode: "transaction"})
+	c := p.connect(t, orgA)
+	for _, text := range []string{
+		"BEGIN; SET LOCAL work_mem = '5MB'; DECLARE c CURSOR FOR SELECT name FROM accounts", "FETCH 1 FROM c", "SAVEPOINT s", "FETCH 1 FROM c", "ROLLBACK TO s",
+		"ROLLBACK; SELECT pg_advisory_unlock_all(); CLOSE ALL; UNLISTEN *; RESET ALL", "SET work_mem = '6MB'", "BEGIN", "FETCH ALL FROM nothing", "ROLLBACK",
+	} {
+		for _, m := range c.Query(text) {
+			if m.Type == 'E' && m.Field('C') == "42501" {
+				t.Errorf("%s: %v", text, m)
+			}
 		}
 	}
 }
